@@ -1,0 +1,22 @@
+// An IP address of either family in 16 bytes, network order. IPv4 stands in the last four bytes of ::ffff:0:0/96
+// (RFC 4291 2.5.5.2).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+namespace flowsieve {
+
+using Address = std::array<uint8_t, 16>;
+
+enum class Family : uint8_t { kIpv4 = 4, kIpv6 = 6 };
+
+/// An IPv4 address (four bytes in network order) as an Address.
+inline Address mapped_ipv4(const uint8_t* four) {
+  Address address{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::memcpy(address.data() + 12, four, 4);
+  return address;
+}
+
+}  // namespace flowsieve

@@ -1,0 +1,130 @@
+// One list per vocabulary: each line below yields the enumerator, the name that `status`, the metrics and the logs use, and the
+// sentence in the documentation. The addon exports the lists; a test holds docs/ against them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace flowsieve {
+
+// Why a packet was not decided or not delivered. X(enumerator, name, malformed, text)
+// clang-format off
+#define FLOWSIEVE_DROPS(X)                                                                                              \
+  X(FrameShort,        frameShort,        true,  "the frame ends inside its link header")                               \
+  X(LinkTags,          linkTags,          true,  "more VLAN tags than are walked")                                      \
+  X(IpVersion,         ipVersion,         true,  "the IP header's version is neither 4 nor 6")                          \
+  X(IpHeader,          ipHeader,          true,  "the IP header is shorter than its own minimum or than it says")       \
+  X(IpLength,          ipLength,          true,  "the IP length is beyond the packet or shorter than the header")       \
+  X(ExtensionHeader,   extensionHeader,   true,  "an IPv6 extension header or AH ends outside the packet")              \
+  X(ExtensionLimit,    extensionLimit,    true,  "more extension headers than are walked")                              \
+  X(TransportShort,    transportShort,    true,  "the packet ends inside its transport header")                         \
+  X(TcpOffset,         tcpOffset,         true,  "the TCP data offset is less than five words")                         \
+  X(FragmentLength,    fragmentLength,    true,  "a fragment is empty, unaligned or ends beyond 65535 bytes")           \
+  X(QuoteUnusable,     quoteUnusable,     false, "an ICMP error quotes nothing that names a connection")                \
+  X(CutShort,          cutShort,          false, "the snap length cut off the headers needed")                          \
+  X(FragmentHeldFull,  fragmentHeldFull,  false, "a later fragment came first and the hold for those is full")          \
+  X(FragmentExpired,   fragmentExpired,   false, "a held fragment's first fragment did not come in time")               \
+  X(RingTruncated,     ringTruncated,     false, "the ring could not hold the whole packet")                            \
+  X(RingFull,          ringFull,          false, "the kernel found no room in the ring")                                \
+  X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")
+// clang-format on
+
+enum class Drop : uint8_t {
+  kNone,
+#define FLOWSIEVE_X(enumerator, name, malformed, text) k##enumerator,
+  FLOWSIEVE_DROPS(FLOWSIEVE_X)
+#undef FLOWSIEVE_X
+};
+
+struct DropInfo {
+  std::string_view name;
+  bool malformed;
+  std::string_view text;
+};
+
+inline constexpr std::array kDropInfo = {
+    DropInfo{"none", false, "not dropped"},
+#define FLOWSIEVE_X(enumerator, name, malformed, text) DropInfo{#name, malformed, text},
+    FLOWSIEVE_DROPS(FLOWSIEVE_X)
+#undef FLOWSIEVE_X
+};
+inline constexpr size_t kDropCount = kDropInfo.size();
+
+inline constexpr const DropInfo& info(Drop drop) { return kDropInfo[static_cast<size_t>(drop)]; }
+inline constexpr bool is_malformed(Drop drop) { return info(drop).malformed; }
+
+// Everything else that a worker counts. X(enumerator, name, text)
+// clang-format off
+#define FLOWSIEVE_COUNTERS(X)                                                                                           \
+  X(Packets,            packets,            "frames received")                                                          \
+  X(Bytes,              bytes,              "bytes received, link headers included")                                    \
+  X(NonIp,              nonIp,              "frames that carry no IP")                                                  \
+  X(Ip,                 ip,                 "IP packets")                                                               \
+  X(Malformed,          malformed,          "malformed packets, all reasons together")                                  \
+  X(Fragments,          fragments,          "IP fragments, first ones included")                                        \
+  X(Control,            control,            "neighbour discovery, MLD, IGMP and other link-local control")              \
+  X(Passed,             passed,             "IP packets that are not the cluster's")                                    \
+  X(Class1,             class1,             "opening, bucket is mine: delivered")                                       \
+  X(Class2,             class2,             "connection in the own table: delivered")                                   \
+  X(Class3,             class3,             "opening, bucket is another's: discarded")                                  \
+  X(Class4,             class4,             "connection in the others table: discarded")                                \
+  X(Class5,             class5,             "unknown, bucket is mine: delivered")                                       \
+  X(Class6,             class6,             "unknown, bucket is another's: discarded")                                  \
+  X(Delivered,          delivered,          "packets delivered")                                                        \
+  X(DeliveredBytes,     deliveredBytes,     "IP bytes delivered")                                                       \
+  X(Discarded,          discarded,          "packets of other nodes")                                                   \
+  X(DiscardedBytes,     discardedBytes,     "IP bytes of other nodes")                                                  \
+  X(Watched,            watched,            "packets that this node sent from a cluster address")                       \
+  X(ErrorsFollowed,     errorsFollowed,     "ICMP errors that followed the connection they quote")                      \
+  X(ErrorsByBucket,     errorsByBucket,     "ICMP errors of unknown connections, decided by bucket")                    \
+  X(Opened,             opened,             "connections entered into a table by an opening packet")                    \
+  X(Midstream,          midstream,          "connections entered into a table by another packet")                       \
+  X(Expired,            expired,            "connections that left a table by timeout")                                 \
+  X(Reopened,           reopened,           "closed connections whose key an opening packet used again")                \
+  X(Moved,              moved,              "reopened connections whose owner changed")                                 \
+  X(OpeningUntracked,   openingUntracked,   "opening packets decided but not entered: openings fill their share")       \
+  X(FullUntracked,      fullUntracked,      "packets decided but not entered: the table is full")                       \
+  X(Evicted,            evicted,            "openings that gave their place to an established connection")              \
+  X(FragmentsHeld,      fragmentsHeld,      "later fragments held until their first fragment came")                     \
+  X(SuperPackets,       superPackets,       "GRO/TSO super-packets received")                                           \
+  X(ResolutionAnswered, resolutionAnswered, "ARP requests and neighbour solicitations answered")
+// clang-format on
+
+enum class Count : uint8_t {
+#define FLOWSIEVE_X(enumerator, name, text) k##enumerator,
+  FLOWSIEVE_COUNTERS(FLOWSIEVE_X)
+#undef FLOWSIEVE_X
+};
+
+struct CounterInfo {
+  std::string_view name;
+  std::string_view text;
+};
+
+inline constexpr std::array kCounterInfo = {
+#define FLOWSIEVE_X(enumerator, name, text) CounterInfo{#name, text},
+    FLOWSIEVE_COUNTERS(FLOWSIEVE_X)
+#undef FLOWSIEVE_X
+};
+inline constexpr size_t kCounterCount = kCounterInfo.size();
+
+/// One worker's counters. Only that worker writes them; everybody else gets copies, made by the worker between blocks.
+struct Counters {
+  std::array<uint64_t, kCounterCount> counts{};
+  std::array<uint64_t, kDropCount> drops{};
+
+  void add(Count counter, uint64_t by = 1) { counts[static_cast<size_t>(counter)] += by; }
+  void drop(Drop reason, uint64_t by = 1) { drops[static_cast<size_t>(reason)] += by; }
+  uint64_t operator[](Count counter) const { return counts[static_cast<size_t>(counter)]; }
+  uint64_t operator[](Drop reason) const { return drops[static_cast<size_t>(reason)]; }
+
+  Counters& operator+=(const Counters& other) {
+    for (size_t i = 0; i < kCounterCount; ++i) counts[i] += other.counts[i];
+    for (size_t i = 0; i < kDropCount; ++i) drops[i] += other.drops[i];
+    return *this;
+  }
+};
+
+}  // namespace flowsieve
