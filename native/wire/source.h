@@ -32,6 +32,10 @@ struct Frame {
   LinkType link = LinkType::kEthernet;
   bool outgoing = false;    ///< this node sent it
   OffloadHeader offload;    ///< GSO and partial checksum state, offsets from the link header's first byte
+  bool partial = false;     ///< `bytes` are only the headers' part; Source::complete() fetches the rest
+  uint16_t handle = 0;      ///< the source's own mark for complete(); nobody else reads it
+  uint16_t vlan_tpid = 0;   ///< of a tag that the kernel took out of the frame; 0 = none
+  uint16_t vlan_tci = 0;    ///< that tag's priority and VLAN
 };
 
 inline constexpr size_t kBurst = 32;
@@ -41,6 +45,10 @@ class Source {
   virtual ~Source() = default;
   /// Up to burst.size() frames; 0 when there are none now (live) or no more (file, memory). Never blocks.
   virtual size_t receive(std::span<Frame> burst) = 0;
+  /// Makes a partial frame whole: afterwards `frame.bytes` are all of it, until the next receive(). Called only for what is
+  /// accepted (a foreign super-packet costs no copy), before it is delivered or kept, in the order of the burst. False when the rest
+  /// is not to be had; the source counts that (Drop::kRingTruncated). True at once for a frame that is not partial.
+  virtual bool complete(Frame& frame) { return !frame.partial; }
   /// A file descriptor that poll(2) reports readable when receive() may return frames; -1 for sources that never wait.
   virtual int poll_fd() const { return -1; }
   /// True when a source that never waits has come to its end.
