@@ -1,19 +1,41 @@
-// The criteria: which header fields of an opening packet are hashed, how, and into how many buckets.
+// The criteria: which header fields of an opening packet are hashed, how, and into how many
+// buckets.
 //
-// The hashed byte layout is part of the cluster's contract: two nodes that disagree would both answer or both stay silent.
-// It is written down with golden values in docs/reference/hash-layout.md and carries a version that nodes compare when they meet.
+//   header fields --mask, order--> layout (0 … 37 bytes) --hash--> 32 or 64 bits --> bucket
+//
+//   | source address | destination address | source port | destination port | protocol |
+//     4 or 16 bytes    4 or 16               2             2                  1
+//
+// Only the selected fields stand in the layout, always in this order, in network byte order and
+// without gaps. An address is masked to its prefix and keeps its full length. With `symmetric` the
+// endpoint that sorts first (address, then port) is laid out as the source.
+//
+// How the hash becomes a bucket: SipHash, Toeplitz and CRC-32C give its low bits (for Toeplitz the
+// entry of a network card's indirection table); jhash gives (hash * buckets) >> 32, its top bits,
+// as the kernel's cluster match scales it.
+//
+// The layout is part of the cluster's contract: two nodes that disagree would both answer or both
+// stay silent. It is written down with golden values in docs/reference/hash-layout.md and carries a
+// version that nodes compare when they meet.
+//
+// What it does not promise: only SipHash keeps outsiders from aiming all their connections at one
+// bucket; the three others are there to agree with something else or to be quick.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "base/address.h"
+#include "hash/siphash.h"
+#include "hash/toeplitz.h"
 
 namespace flowsieve {
 
 inline constexpr int kHashLayoutVersion = 1;
 inline constexpr size_t kHashedBytesMax = 37;
+static_assert(kHashedBytesMax <= kToeplitzInputMax);
 
 enum class HashFunction : uint8_t { kSipHash, kToeplitz, kCrc32c, kJhash };
 
@@ -23,12 +45,16 @@ inline constexpr uint8_t kFieldSource = 1, kFieldDestination = 2, kFieldSourcePo
 
 struct DistributionOptions {
   HashFunction hash = HashFunction::kSipHash;
-  std::array<uint8_t, 40> key{};  ///< SipHash: the first 16 bytes; Toeplitz: all; CRC32C and jhash: the first 4, little-endian seed
+  /// SipHash: the first 16 bytes. Toeplitz: all. CRC-32C and jhash: the first 4, a little-endian
+  /// seed (xored into the CRC's initial register; jhash's initval).
+  std::array<uint8_t, 40> key{};
   uint8_t fields = kFieldSource | kFieldSourcePort | kFieldDestination | kFieldDestinationPort;
   uint8_t source_prefix_ipv4 = 32, source_prefix_ipv6 = 128;            ///< bits that count
   uint8_t destination_prefix_ipv4 = 32, destination_prefix_ipv6 = 128;  ///< bits that count
-  bool symmetric = false;  ///< both directions of a connection hash alike
-  uint32_t buckets = 256;  ///< 2^4 … 2^16
+  /// Both directions of a connection hash alike. A field that is selected on one side then counts
+  /// on both, and of two prefixes the shorter: otherwise the promise could not be kept.
+  bool symmetric = false;
+  uint32_t buckets = 256;  ///< a power of two, 2^4 … 2^16
 };
 
 /// The header fields that may count, in the direction client -> server.
@@ -41,9 +67,11 @@ struct HeaderFields {
   uint8_t protocol;
 };
 
+/// Immutable once made, and cheap to copy: copies share the Toeplitz tables (37 KiB).
 class Distribution {
  public:
-  /// `options` must be valid (the configuration layer sees to it): prefixes within their family, buckets a power of two.
+  /// `options` must be valid (the configuration layer sees to it): prefixes within their family,
+  /// buckets a power of two. Allocates; nothing else here does.
   explicit Distribution(const DistributionOptions& options);
 
   /// The bytes that are hashed for `fields`, into `out`; returns how many.
@@ -53,10 +81,26 @@ class Distribution {
   /// 0 … buckets-1.
   uint32_t bucket(const HeaderFields& fields) const;
 
+  /// As they were given.
   const DistributionOptions& options() const { return options_; }
 
  private:
+  /// The bits of an Address that count, for both families; all zero where the address is not
+  /// selected, and for IPv4 in the 12 bytes before it.
+  struct Masks {
+    Address ipv4{};
+    Address ipv6{};
+  };
+  static Masks make_masks(bool selected, unsigned prefix_ipv4, unsigned prefix_ipv6);
+  void choose_fields();
+
   DistributionOptions options_;
+  uint8_t fields_ = 0;  ///< the selection that counts: with `symmetric`, closed over both sides
+  Masks source_masks_;
+  Masks destination_masks_;
+  SipKey sip_key_;
+  uint32_t seed_ = 0;
+  std::shared_ptr<const ToeplitzTable> toeplitz_;  ///< only for kToeplitz
 };
 
 }  // namespace flowsieve
