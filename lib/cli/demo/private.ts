@@ -1,0 +1,56 @@
+// The private namespaces that a laboratory lives in, and how a program gets there: it starts itself again inside them.
+import { spawn, spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+
+const INSIDE = 'FLOWSIEVE_PRIVATE_NAMESPACES';
+
+/** True in a process that {@link enterPrivateNamespaces} started. */
+export function insidePrivateNamespaces(): boolean {
+  return process.env[INSIDE] === '1';
+}
+
+/** Why private namespaces with a TUN device cannot be had here, in one sentence; undefined when they can. */
+export function privateNamespacesMissing(): string | undefined {
+  const made = spawnSync('unshare', [...unshareFlags(), 'true'], { encoding: 'utf8' });
+  if (made.error !== undefined) {
+    return `Expected the program unshare (util-linux) but received: ${made.error.message}.`;
+  }
+  if (made.status !== 0) {
+    const why = made.stderr.trim().split('\n')[0] ?? '';
+    return `Expected root or permission to make user namespaces but received: ${why}.`;
+  }
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+  } catch (error) {
+    const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return `Expected read and write access to /dev/net/tun but received ${why}.`;
+  }
+  return undefined;
+}
+
+/**
+ * Starts this very program again (same arguments) inside private network and mount namespaces with an empty /run, as root of a user
+ * namespace where we are not root already, and resolves with its exit code. Nothing that it does there can be seen outside, and nothing of it
+ * survives this process: the kernel kills it when this one dies.
+ */
+export function enterPrivateNamespaces(): Promise<number> {
+  const prepare = 'mount -t tmpfs none /run && exec setpriv --pdeathsig KILL "$0" "$@"';
+  const argv = [...process.execArgv, ...process.argv.slice(1)];
+  const child = spawn('unshare', [...unshareFlags(), 'sh', '-c', prepare, process.execPath, ...argv], {
+    stdio: 'inherit',
+    env: { ...process.env, [INSIDE]: '1' },
+  });
+  // The terminal signals the whole group; what reaches only us is handed on, so that the child can clean up and we can tell how it ended.
+  const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
+  process.on('SIGTERM', hand);
+  process.on('SIGINT', () => {});
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+function unshareFlags(): string[] {
+  const root = process.getuid?.() === 0;
+  return [...(root ? [] : ['--user', '--map-root-user']), '--net', '--mount', '--'];
+}
