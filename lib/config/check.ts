@@ -1,0 +1,159 @@
+import { expectedSentence, type Problem, show } from '../errors/index.js';
+import { isGroupLinkAddress, unusableAs } from './addresses.js';
+import type { Salvaged } from './problems.js';
+import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
+
+// What no single key can say: the checks that compare several. They run on the valid parts of a configuration, so that
+// one bad value does not hide what else is wrong.
+
+/** The parts of a configuration that are valid by themselves, and the node's name. */
+export type Checkable = Salvaged<ParsedConfiguration> & { readonly node: string };
+
+function problem(path: string, expected: string, received: string): Problem {
+  return { path, message: expectedSentence(expected, path, received) };
+}
+
+/** The elements that are there a second time, with their place. */
+function repeated(values: readonly (string | undefined)[]): [index: number, value: string][] {
+  const seen = new Set<string>();
+  return values.flatMap((value, index): [number, string][] => {
+    if (value === undefined) return [];
+    if (seen.has(value)) return [[index, value]];
+    seen.add(value);
+    return [];
+  });
+}
+
+function* usableAddress(path: string, address: string | undefined): Generator<Problem> {
+  const unusable = address && unusableAs(address);
+  if (unusable) yield problem(path, 'a unicast address', `${unusable}, ${show(address)}`);
+}
+
+function* checkAddresses({ addresses = [] }: Checkable): Generator<Problem> {
+  for (const [index, address] of addresses.entries()) {
+    yield* usableAddress(`addresses[${index}]`, address);
+  }
+  for (const [index, address] of repeated(addresses)) {
+    yield problem(`addresses[${index}]`, 'an address that is not in the list yet', show(address));
+  }
+}
+
+function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Problem> {
+  if (!nodes) return;
+  const names = nodes.map((each) => each?.name);
+  for (const [index, name] of repeated(names)) {
+    yield problem(`nodes[${index}].name`, 'a name that no other node has', show(name));
+  }
+  const own = nodes.map((each) => each?.address);
+  for (const [index, address] of own.entries()) {
+    const path = `nodes[${index}].address`;
+    yield* usableAddress(path, address);
+    if (address !== undefined && addresses.includes(address)) {
+      yield problem(path, 'an address that is not a cluster address', show(address));
+    }
+  }
+  for (const [index, address] of repeated(own)) {
+    yield problem(`nodes[${index}].address`, 'an address that no other node has', show(address));
+  }
+  // A node whose name is itself unusable may be the one that is meant: its own problem says enough.
+  if (names.every((name) => name !== undefined)) {
+    if (!names.includes(node)) {
+      yield problem('node', `one of the nodes ${names.join(', ')}`, show(node));
+    }
+    if (nodes.every((each) => each?.weight === 0)) {
+      yield problem('nodes', 'at least one node with a weight above 0', 'no such node');
+    }
+  }
+}
+
+function* checkLink({ link, linkAddress }: Checkable): Generator<Problem> {
+  if (!linkAddress || !link) return;
+  if (link === 'none') {
+    yield problem('linkAddress', 'nothing with link none', show(linkAddress));
+  } else if (isGroupLinkAddress(linkAddress) !== (link === 'multicast')) {
+    const kind = link === 'multicast' ? 'a group MAC address' : 'a unicast MAC address';
+    yield problem('linkAddress', `${kind} with link ${link}`, show(linkAddress));
+  } else if (linkAddress === 'ff:ff:ff:ff:ff:ff' || linkAddress === '00:00:00:00:00:00') {
+    yield problem('linkAddress', 'a MAC address of its own', show(linkAddress));
+  }
+}
+
+/** How many bytes of key each hash function uses. */
+export const KEY_BYTES = { siphash: 16, toeplitz: 40, crc32c: 4, jhash: 4 } as const;
+
+function* checkDistribution({ distribution = {} }: Checkable): Generator<Problem> {
+  const { hash, fields = [], key, symmetric, prefixes } = distribution;
+  for (const [index, field] of repeated(fields)) {
+    yield problem(`distribution.fields[${index}]`, 'a field that is not in the list yet', field);
+  }
+  if (hash && key !== undefined && key.length / 2 < KEY_BYTES[hash]) {
+    const bytes = `${key.length / 2} bytes`;
+    yield problem('distribution.key', `at least ${KEY_BYTES[hash]} bytes with hash ${hash}`, bytes);
+  }
+  if (!symmetric || fields.includes(undefined)) return;
+  // With only one side's field the two directions of a connection hash different values, whatever their order.
+  const pairs = [
+    ['source', 'destination'],
+    ['sourcePort', 'destinationPort'],
+  ] as const;
+  for (const [one, other] of pairs) {
+    if (fields.includes(one) !== fields.includes(other)) {
+      const expected = `${one} and ${other} together or neither with symmetric true`;
+      yield problem('distribution.fields', expected, `the list ${fields.join(', ')}`);
+    }
+  }
+  const { source, destination } = prefixes ?? {};
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    if (source?.[family] !== destination?.[family]) {
+      const path = `distribution.prefixes.destination.${family}`;
+      const expected = `${source?.[family]}, as for source, with symmetric true`;
+      yield problem(path, expected, show(destination?.[family]));
+    }
+  }
+}
+
+function* checkSizes({ tables, workers, sync, fragments }: Checkable): Generator<Problem> {
+  if (tables?.connections && tables.openingShare && workers) {
+    const perWorker = Math.floor((tables.connections / workers) * tables.openingShare);
+    if (perWorker < 1) {
+      const expected = 'a share that leaves every worker room for an opening connection';
+      yield problem('tables.openingShare', expected, show(tables.openingShare));
+    }
+  }
+  if (sync?.heartbeat && sync.failAfter && sync.failAfter < 2 * sync.heartbeat) {
+    const expected = `at least two heartbeats, ${2 * sync.heartbeat},`;
+    yield problem('sync.failAfter', expected, show(sync.failAfter));
+  }
+  if (fragments?.held && fragments.heldBytes !== undefined && fragments.heldBytes < fragments.held) {
+    const expected = `at least a byte for each held fragment, ${fragments.held},`;
+    yield problem('fragments.heldBytes', expected, show(fragments.heldBytes));
+  }
+}
+
+function* checkPlaces(config: Checkable): Generator<Problem> {
+  const { interface: wire, deliver, quorum, nodes, admin } = config;
+  if (wire !== undefined && wire === deliver?.device) {
+    yield problem('deliver.device', 'a device other than interface', show(wire));
+  }
+  if (quorum === 'paths' && nodes?.length !== 2) {
+    const count = nodes?.length ?? 1;
+    const received = `paths with ${count} node${count === 1 ? '' : 's'}`;
+    yield problem('quorum', 'majority unless there are exactly two nodes', received);
+  }
+  if (admin?.socket !== undefined && Buffer.byteLength(admin.socket) > SOCKET_PATH_MAX) {
+    const received = `one of ${Buffer.byteLength(admin.socket)} bytes`;
+    yield problem('admin.socket', `a path of at most ${SOCKET_PATH_MAX} bytes`, received);
+  }
+}
+
+/** Everything that is wrong between the keys. */
+export function crossCheck(config: Checkable): Problem[] {
+  return [
+    ...checkAddresses(config),
+    ...checkNodes(config),
+    ...checkLink(config),
+    ...checkDistribution(config),
+    ...checkSizes(config),
+    ...checkPlaces(config),
+  ];
+}

@@ -1,0 +1,25 @@
+export {
+  type AddressFamily,
+  canonicalAddress,
+  deriveLinkAddress,
+  familyOf,
+  isAddress,
+} from './addresses.js';
+export {
+  type AdminConfiguration,
+  type Configuration,
+  type DeepReadonly,
+  defaultSocket,
+  type FieldName,
+  type HashName,
+  type NodeConfiguration,
+  type ProtocolName,
+} from './configuration.js';
+export {
+  DISTRIBUTION_KEY_BYTES,
+  DISTRIBUTION_KEY_INFO,
+  type ResolvedDistribution,
+  resolveDistribution,
+} from './distribution.js';
+export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
+export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS } from './schema.js';

@@ -1,0 +1,157 @@
+import { readFileSync, statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { LineCounter, parseDocument } from 'yaml';
+import { ConfigurationError, expectedSentence, type Problem, show } from '../errors/index.js';
+import { crossCheck } from './check.js';
+import { type Configuration, complete } from './configuration.js';
+import { keepSecret } from './distribution.js';
+import { problemsOf, salvage } from './problems.js';
+import { configurationSchema } from './schema.js';
+
+/** What the environment says to a configuration. */
+export interface ParseOptions {
+  /** The name of a node whose configuration does not say it; the machine's host name when not given. */
+  readonly hostName?: string;
+  /** What stands in front of the problems, for example the file's name. */
+  readonly subject?: string;
+  /** The content of the secret's file. */
+  readonly secret?: Buffer;
+}
+
+interface Outcome {
+  readonly config?: Configuration;
+  readonly problems: Problem[];
+}
+
+function readText(text: string): { value?: unknown; problems: Problem[] } {
+  const lines = new LineCounter();
+  // YAML 1.2 has JSON as a part of it: one reader does both.
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problems = [...document.errors, ...document.warnings].map((error) => {
+    const { line, col } = lines.linePos(error.pos[0]);
+    const received = `a text with an error in line ${line}, column ${col}: ${error.message.split('\n')[0]}`;
+    return { path: '', message: expectedSentence('YAML or JSON', 'the configuration', received) };
+  });
+  if (problems.length > 0) return { problems };
+  try {
+    return { value: document.toJS({ maxAliasCount: 100 }), problems };
+  } catch (error) {
+    const received = error instanceof Error ? error.message : 'aliases without end';
+    const message = expectedSentence('YAML or JSON', 'the configuration', received);
+    return { problems: [{ path: '', message }] };
+  }
+}
+
+function given(input: unknown): Set<string> {
+  return new Set(typeof input === 'object' && input !== null ? Object.keys(input) : []);
+}
+
+function judge(input: unknown, options: ParseOptions, warnings: readonly string[]): Outcome {
+  const parsed = configurationSchema.safeParse(input);
+  const found = parsed.success ? [] : problemsOf(configurationSchema, parsed.error.issues, input);
+  const parts = parsed.success ? parsed.data : salvage(configurationSchema, input);
+  const node = parts?.node ?? options.hostName ?? hostname();
+  if (!given(input).has('node')) {
+    const named = configurationSchema.shape.node.safeParse(node);
+    if (!named.success) {
+      const expected = 'a node, because the host name is none,';
+      found.push({ path: 'node', message: expectedSentence(expected, 'node', show(node)) });
+    }
+  }
+  const known = new Set(found.map((problem) => problem.path));
+  const crossed = parts ? crossCheck({ ...parts, node }) : [];
+  const problems = [...found, ...crossed.filter((problem) => !known.has(problem.path))];
+  if (!parsed.success || problems.length > 0) return { problems };
+  const config = complete(parsed.data, node, given(input), warnings);
+  if (options.secret) keepSecret(config, options.secret);
+  return { config, problems };
+}
+
+/**
+ * Makes a configuration of YAML or JSON text, or of an object. Pure but for the host name.
+ *
+ * @throws ConfigurationError with everything that is wrong
+ */
+export function parseConfiguration(
+  source: string | object,
+  options: ParseOptions = {},
+): Configuration {
+  const subject = options.subject ?? 'the cluster';
+  const read = typeof source === 'string' ? readText(source) : { value: source, problems: [] };
+  if (read.problems.length > 0) throw new ConfigurationError(subject, read.problems);
+  const { config, problems } = judge(read.value, options, []);
+  if (!config) throw new ConfigurationError(subject, problems);
+  return config;
+}
+
+/** The most bytes of a configuration file. */
+export const CONFIGURATION_BYTES_MAX = 1_048_576;
+/** The least bytes of a secret. */
+export const SECRET_BYTES_MIN = 16;
+/** The most bytes of a secret's file. */
+export const SECRET_BYTES_MAX = 65_536;
+
+function readBounded(file: string, bytesMax: number, path: string): Buffer | Problem {
+  const fail = (received: string): Problem => ({
+    path,
+    message: expectedSentence(`a file of at most ${bytesMax} bytes`, path || 'the configuration', received),
+  });
+  try {
+    const { size } = statSync(file);
+    return size > bytesMax ? fail(`${file} with ${size} bytes`) : readFileSync(file);
+  } catch (error) {
+    const reason = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+    return fail(`${file} (${reason})`);
+  }
+}
+
+interface SecretRead {
+  readonly secret?: Buffer;
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
+// An editor ends a file with a line end and `echo -n` does not: nodes must not disagree for that.
+function withoutTrailingSpace(bytes: Buffer): Buffer {
+  let end = bytes.length;
+  while (end > 0 && [0x09, 0x0a, 0x0d, 0x20].includes(bytes[end - 1] ?? 0)) end -= 1;
+  return bytes.subarray(0, end);
+}
+
+function readSecret(input: unknown, folder: string): SecretRead {
+  const named = salvage(configurationSchema.shape.secret, (input as { secret?: unknown })?.secret);
+  if (!named?.file) return { problems: [], warnings: [] };
+  const file = resolve(folder, named.file);
+  const bytes = readBounded(file, SECRET_BYTES_MAX, 'secret.file');
+  if (!Buffer.isBuffer(bytes)) return { problems: [bytes], warnings: [] };
+  const secret = withoutTrailingSpace(bytes);
+  if (secret.length < SECRET_BYTES_MIN) {
+    const expected = `a secret of at least ${SECRET_BYTES_MIN} bytes`;
+    const message = expectedSentence(expected, 'secret.file', `${secret.length} bytes in ${file}`);
+    return { problems: [{ path: 'secret.file', message }], warnings: [] };
+  }
+  const open = (statSync(file).mode & 0o077) !== 0;
+  const warning = `secret.file ${file} can be read by others than its owner: chmod 600 keeps it a secret.`;
+  return { secret, problems: [], warnings: open ? [warning] : [] };
+}
+
+/**
+ * Reads a configuration file and the secret's file that it names (relative to its own folder).
+ *
+ * @throws ConfigurationError with everything that is wrong, an unreadable file included
+ */
+export function loadConfiguration(
+  file: string,
+  options: Pick<ParseOptions, 'hostName'> = {},
+): Configuration {
+  const bytes = readBounded(file, CONFIGURATION_BYTES_MAX, '');
+  if (!Buffer.isBuffer(bytes)) throw new ConfigurationError(file, [bytes]);
+  const read = readText(bytes.toString('utf8'));
+  if (read.problems.length > 0) throw new ConfigurationError(file, read.problems);
+  const { secret, problems, warnings } = readSecret(read.value, dirname(file));
+  const judged = judge(read.value, { ...options, ...(secret ? { secret } : {}) }, warnings);
+  const all = [...judged.problems, ...problems];
+  if (!judged.config || all.length > 0) throw new ConfigurationError(file, all);
+  return judged.config;
+}

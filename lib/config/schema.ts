@@ -1,0 +1,309 @@
+import { z } from 'zod';
+import { canonicalAddress, isAddress, isLinkAddress } from './addresses.js';
+
+// The one description of a configuration. Types, validation, defaults and docs/reference/configuration.md come from here.
+//
+// Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in the documentation, and
+// so cannot differ. `refused` are values that the design has and this version does not.
+
+/** What a leaf of the schema says about itself. */
+export interface LeafNotes {
+  /** What the leaf takes, fit for "Expected … for workers but received …". */
+  readonly expected: string;
+  /** What it is for, for the documentation. */
+  readonly text: string;
+  /** The default when it depends on other keys and therefore is not in the schema. */
+  readonly derived?: string;
+  /** Values that a later version will take. */
+  readonly refused?: readonly string[];
+  /** True for values that no message may repeat. */
+  readonly confidential?: boolean;
+}
+
+function note<T extends z.ZodType>(schema: T, notes: LeafNotes): T {
+  return schema.meta({ ...notes });
+}
+
+/** The most bytes of an interface's name: IFNAMSIZ without its terminating zero. */
+export const DEVICE_NAME_MAX = 15;
+/** The most bytes of a Unix socket's path: sun_path without its terminating zero. */
+export const SOCKET_PATH_MAX = 107;
+/** The most nodes of a cluster. */
+export const NODES_MAX = 1024;
+/** The most cluster addresses. */
+export const ADDRESSES_MAX = 256;
+
+/** The hash functions that distribute. */
+export const HASHES = ['siphash', 'toeplitz', 'crc32c', 'jhash'] as const;
+/** The header fields that may count, in the order in which they are hashed. */
+export const FIELDS = [
+  'source',
+  'destination',
+  'sourcePort',
+  'destinationPort',
+  'protocol',
+] as const;
+/** The protocols that have timeouts of their own; `other` is every other protocol. */
+export const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp', 'other'] as const;
+
+function integer(min: number, max: number, text: string) {
+  return note(z.number().int().min(min).max(max), {
+    expected: `an integer from ${min} to ${max}`,
+    text,
+  });
+}
+
+function oneOf<const T extends readonly string[]>(values: T, text: string, refused?: string[]) {
+  const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
+  return note(z.enum(values), { expected, text, ...(refused ? { refused } : {}) });
+}
+
+function flag(text: string) {
+  return note(z.boolean(), { expected: 'true or false', text });
+}
+
+const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const NAME_EXPECTED =
+  'a name of 1 to 63 letters, digits, dots, underscores and hyphens, the first one a letter or digit';
+
+function name(text: string, derived?: string) {
+  return note(z.string().regex(NAME_PATTERN), {
+    expected: NAME_EXPECTED,
+    text,
+    ...(derived ? { derived } : {}),
+  });
+}
+
+function address(text: string) {
+  return note(z.string().refine(isAddress), { expected: 'an IPv4 or IPv6 address', text }).transform(
+    canonicalAddress,
+  );
+}
+
+function device(text: string) {
+  const usable = (value: string): boolean =>
+    /^[^\s/:%]+$/.test(value) &&
+    value !== '.' &&
+    value !== '..' &&
+    Buffer.byteLength(value) <= DEVICE_NAME_MAX;
+  return note(z.string().refine(usable), {
+    expected: `an interface name of 1 to ${DEVICE_NAME_MAX} bytes without spaces, slashes, colons and percent signs`,
+    text,
+  });
+}
+
+function path(text: string, derived?: string) {
+  return note(z.string().refine((value) => value !== '' && !value.includes('\0')), {
+    expected: 'a path',
+    text,
+    ...(derived ? { derived } : {}),
+  });
+}
+
+function seconds(fallback: number, text: string) {
+  return note(z.number().min(0.1).max(2_592_000), {
+    expected: 'a number of seconds from 0.1 to 2592000',
+    text,
+  }).default(fallback);
+}
+
+function timeouts(what: string, opening: number, established: number, closing: number, closes: boolean) {
+  const unused = 'accepted and never used: no packet of these protocols closes a connection';
+  return z
+    .strictObject({
+      opening: seconds(opening, `seconds without a packet until an opening ${what} is forgotten`),
+      established: seconds(established, `the same for an established ${what}`),
+      closing: seconds(closing, closes ? `the same for a closing ${what}` : unused),
+    })
+    .prefault({});
+}
+
+function prefix(of: string) {
+  const bits = (max: number, family: string) =>
+    note(z.number().int().min(1).max(max), {
+      expected: `an integer from 1 to ${max}`,
+      text: `leading bits of an ${family} ${of} address that count`,
+    }).default(max);
+  return z.strictObject({ ipv4: bits(32, 'IPv4'), ipv6: bits(128, 'IPv6') }).prefault({});
+}
+
+const node = z.strictObject({
+  name: name('the node, as `node` on that node says it'),
+  address: address('its node address: packets to it are always its own').optional(),
+  weight: note(z.number().min(0).max(65_535), {
+    expected: 'a number from 0 to 65535',
+    text: 'its share of the buckets beside the other weights; 0: none',
+  }).default(1),
+});
+
+const distribution = z.strictObject({
+  hash: oneOf(HASHES, 'the hash function; all nodes must have the same').default('siphash'),
+  fields: note(z.array(oneOf(FIELDS, 'a header field of the opening packet')).min(1).max(FIELDS.length), {
+    expected: `a list of 1 to ${FIELDS.length} of ${FIELDS.join(', ')}`,
+    text: 'the header fields that are hashed; their order does not matter',
+  }).default(['source', 'sourcePort', 'destination', 'destinationPort']),
+  buckets: note(
+    z
+      .number()
+      .int()
+      .min(16)
+      .max(65_536)
+      .refine((value) => (value & (value - 1)) === 0),
+    { expected: 'a power of two from 16 to 65536', text: 'the number of buckets' },
+  ).default(256),
+  symmetric: flag('both directions of a connection get the same bucket').default(false),
+  prefixes: z
+    .strictObject({ source: prefix('source'), destination: prefix('destination') })
+    .prefault({}),
+  key: note(z.string().regex(/^([0-9a-f]{2}){4,40}$/i), {
+    expected: '8 to 80 hexadecimal digits',
+    text:
+      'the hash key, instead of one derived from the secret: at least 16 bytes for siphash, 40 for toeplitz, 4 for ' +
+      'crc32c and jhash (a little-endian seed); zeros fill the rest',
+    confidential: true,
+  }).optional(),
+});
+
+const tables = z.strictObject({
+  connections: integer(
+    64,
+    100_000_000,
+    'connections that the tables hold, own and others together; the memory is taken at the start',
+  ).default(1_000_000),
+  openingShare: note(z.number().gt(0).max(1), {
+    expected: 'a number above 0 and at most 1',
+    text: 'the share of them that connections in status OPENING may use',
+  }).default(0.25),
+});
+
+const fragments = z.strictObject({
+  held: integer(0, 65_536, 'fragments held because their first fragment has not come yet').default(256),
+  heldBytes: integer(0, 268_435_456, 'bytes of held fragments together').default(1_048_576),
+  holdSeconds: note(z.number().min(0.1).max(60), {
+    expected: 'a number of seconds from 0.1 to 60',
+    text: 'how long a fragment is held, and how long the verdict of a first fragment is kept for the later ones',
+  }).default(5),
+});
+
+const LATER = 'Kept for the cluster protocol, which this version does not run: ';
+
+const sync = z.strictObject({
+  port: integer(1, 65_535, `${LATER}the port on which nodes speak to each other`).default(7946),
+  heartbeat: integer(10, 60_000, `${LATER}milliseconds between heartbeats`).default(100),
+  failAfter: integer(20, 600_000, `${LATER}milliseconds of silence until a node is suspected`).default(
+    300,
+  ),
+});
+
+const drain = z.strictObject({
+  deadline: note(z.number().min(0).max(2_592_000), {
+    expected: 'a number of seconds from 0 to 2592000',
+    text: `${LATER}seconds that a draining node keeps its open connections`,
+  }).default(300),
+  // biome-ignore lint/suspicious/noThenProperty: the configuration's key is `then`, as the contract names it.
+  then: oneOf(['leave', 'wait', 'reset'], `${LATER}what happens at the deadline`).default('leave'),
+});
+
+const HTTP = /^(\[[0-9a-f:.]+\]|[^\s:[\]]+):([0-9]{1,5})$/i;
+
+/** Takes `host:port` or `[IPv6 address]:port` apart; undefined when it is neither. */
+export function splitHostPort(text: string): { host: string; port: number } | undefined {
+  const match = HTTP.exec(text);
+  if (!match) return undefined;
+  const host = (match[1] ?? '').replace(/^\[|\]$/g, '');
+  const port = Number(match[2]);
+  return port > 65_535 ? undefined : { host, port };
+}
+
+const admin = z.strictObject({
+  socket: path('the Unix socket on which the node answers commands', '/run/flowsieve/<cluster>.sock').optional(),
+  http: note(z.string().refine((value) => splitHostPort(value) !== undefined), {
+    expected: 'host:port',
+    text: 'where metrics and status are also served over HTTP; nothing is when it is not given',
+  }).optional(),
+});
+
+/** The schema of a configuration, before what depends on several keys is checked and filled in. */
+export const configurationSchema = z.strictObject({
+  cluster: name("the cluster's name; all nodes have the same"),
+  addresses: note(
+    z
+      .array(address('an address that all nodes share'))
+      .min(1)
+      .max(ADDRESSES_MAX),
+    {
+      expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
+      text: 'the cluster addresses; all nodes have the same, in the same order',
+    },
+  ),
+  node: name('which of the nodes this one is', 'the host name').optional(),
+  nodes: note(z.array(node).min(1).max(NODES_MAX), {
+    expected: `a list of 1 to ${NODES_MAX} nodes`,
+    text: 'all nodes of the cluster; their order does not matter',
+    derived: 'this node alone',
+  }).optional(),
+  interface: device('the interface on which the packets arrive; `run` needs it, `replay` does not').optional(),
+  topology: oneOf(['filter'], 'every node decides for itself which packets are its own', [
+    'dispatcher',
+  ]).default('filter'),
+  role: oneOf(['server'], 'the nodes are the servers that hold the cluster addresses', [
+    'gateway',
+  ]).default('server'),
+  link: oneOf(
+    ['multicast', 'unicast', 'none'],
+    'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
+  ).default('multicast'),
+  linkAddress: note(z.string().refine(isLinkAddress), {
+    expected: 'a MAC address such as 02:00:5e:10:00:01',
+    text: "the cluster's MAC address",
+    derived:
+      'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +
+      'none; unicast: 02 and five bytes of SHA-256 of the cluster name and the first address; none: none',
+  })
+    .transform((mac) => mac.toLowerCase())
+    .optional(),
+  deliver: z
+    .strictObject({ device: device('the TUN device that is made for delivery').default('flowsieve0') })
+    .prefault({}),
+  distribution: distribution.prefault({}),
+  tracking: oneOf(
+    ['observe', 'own'],
+    'observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster',
+    ['os'],
+  ).default('observe'),
+  monitoring: flag(
+    'status is followed; without it only one timeout per protocol applies, the one of `established`',
+  ).default(true),
+  tables: tables.prefault({}),
+  timeouts: z
+    .strictObject({
+      tcp: timeouts('TCP connection', 30, 7440, 20, true),
+      udp: timeouts('UDP flow', 30, 120, 20, false),
+      icmp: timeouts('ICMP query', 30, 30, 20, false),
+      sctp: timeouts('SCTP association', 30, 7440, 20, true),
+      other: timeouts('connection of another protocol', 30, 600, 20, false),
+    })
+    .prefault({}),
+  fragments: fragments.prefault({}),
+  workers: integer(1, 64, 'worker threads, each with its own ring and tables').default(1),
+  secret: z
+    .strictObject({
+      file: path(
+        "a file with the cluster's secret, at least 16 bytes, relative to the configuration's folder; spaces and line " +
+          'ends at its end do not count',
+      ),
+    })
+    .optional(),
+  sync: sync.prefault({}),
+  quorum: oneOf(
+    ['majority', 'paths'],
+    `${LATER}who may change the allocation; paths is for two nodes: dead is who is silent on every path`,
+  ).default('majority'),
+  drain: drain.prefault({}),
+  admin: admin.prefault({}),
+});
+
+/** What the schema makes of a valid configuration. */
+export type ParsedConfiguration = z.output<typeof configurationSchema>;
+/** What a configuration may look like when it is written in TypeScript. */
+export type ConfigurationInput = z.input<typeof configurationSchema>;
