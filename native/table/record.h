@@ -1,9 +1,12 @@
-// One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which lists travel between nodes.
+// One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
+// lists travel between nodes.
 //
-//   0                40          44       48      52      54       56       57      58     60     64
-//   | key            | last_seen | opened | epoch | owner | bucket | status | flags | zero | zero |
+//   0                40          44       48      52      54       56       57      58     60 64 |
+//   key            | last_seen | opened | epoch | owner | bucket | status | flags | zero | zero |
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/clock.h"
@@ -14,8 +17,9 @@ namespace flowsieve {
 enum class ConnectionStatus : uint8_t { kOpening, kEstablished, kClosing };
 
 // Bits of Record::flags.
-inline constexpr uint8_t kClientIsDestination = 1;  ///< the client's packets run from key.destination to key.source
-inline constexpr uint8_t kMidstream = 2;            ///< entered by a packet that does not open connections
+inline constexpr uint8_t kClientIsDestination =
+    1;  ///< the client's packets run from key.destination to key.source
+inline constexpr uint8_t kMidstream = 2;  ///< entered by a packet that does not open connections
 inline constexpr uint8_t kFinFromClient = 4;
 inline constexpr uint8_t kFinFromServer = 8;
 inline constexpr uint8_t kClosedByFin = 16;  ///< both sides' FIN came, and no RST before
@@ -35,5 +39,11 @@ struct Record {
   uint32_t zero2 = 0;
 };
 static_assert(sizeof(Record) == 64);
+static_assert(offsetof(Record, last_seen) == 40 && offsetof(Record, opened) == 44 &&
+              offsetof(Record, epoch) == 48 && offsetof(Record, owner) == 52 &&
+              offsetof(Record, bucket) == 54 && offsetof(Record, status) == 56 &&
+              offsetof(Record, flags) == 57 && offsetof(Record, zero) == 58);
+// Records travel as they stand in memory; a big-endian machine would need to swap them.
+static_assert(std::endian::native == std::endian::little);
 
 }  // namespace flowsieve

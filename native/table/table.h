@@ -1,38 +1,71 @@
-// The connection table: own and others' connections in one open-addressing structure of fixed capacity.
-// (essay to be written with the implementation: chunks of 15 tags with an overflow counter; slots never move.)
+// The connection table: own and others' connections in one open-addressing structure of fixed
+// capacity.
+//
+//   key --hash--> ChunkIndex (tags)  --slot--> records_[slot]   64 bytes, one cache line, never
+//   moves
+//                                    `-slot--> wheel_           the timer that is filed for it
+//
+// Three arrays, all taken at construction: 16 bytes of tags per 15 slots (chunk_index.h tells how a
+// slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.8,
+// so that full means that four of five are taken and paths stay short. A slot keeps its number as
+// long as its connection lives: others may keep arrays by slot beside the table, and a walk in
+// blocks misses nothing.
+//
+// A burst of packets is looked up in three passes (prefetch, prefetch_records, find), so that the
+// cache misses of 32 packets run side by side and not one after the other.
+//
+// Aging: touch() writes the time of the last packet and nothing else. The connection's timer, when
+// it fires, compares; only then is it filed again or the connection removed. A status with a
+// shorter timeout moves the timer at once, a longer one does not. A connection is removed by the
+// first advance() to last_seen + timeout or later, never earlier.
+//
+// When it is full:
+//   - OPENING entries may hold floor(capacity * opening_share) places; beyond, OPENING is refused
+//   (kOpeningShare).
+//   - At capacity an insert may take the place of a CLOSING entry (it has closed and only lingers),
+//   and an ESTABLISHED or CLOSING insert
+//     also that of an OPENING one. ESTABLISHED entries are never evicted, and OPENING never by
+//     OPENING.
+//   - The victim is looked for in the first kVictimPath chunks of the newcomer's own path, then in
+//   the next kVictimHand chunks of a hand
+//     that goes round the table: at most 300 records, so kFull can be the answer while a victim
+//     stands elsewhere; the hand stands further on for the next insert. In a chunk CLOSING goes
+//     before OPENING, and the longest unseen before others.
+//
+// Time is in ticks and may wrap around: ages are differences, and must stay below 2^31 ticks (6.8
+// years).
+//
+// Not thread-safe: one worker owns a table. What it does not promise: the order of an export or of
+// expiries within an advance(). Memory: the kernel backs the pages as they are touched, which for
+// random keys means all of them soon.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
+#include "base/pages.h"
+#include "base/status.h"
+#include "hash/table_hash.h"
+#include "table/chunk_index.h"
 #include "table/record.h"
+#include "table/timeouts.h"
 #include "wheel/wheel.h"
 
 namespace flowsieve {
 
-enum class TimeoutClass : uint8_t { kTcp, kUdp, kIcmp, kSctp, kOther };
-inline constexpr size_t kTimeoutClasses = 5;
-TimeoutClass timeout_class(uint8_t protocol);
-
-/// Ticks, by TimeoutClass and ConnectionStatus.
-struct Timeouts {
-  Tick ticks[kTimeoutClasses][3];
-};
-/// The defaults of the design: RFC 5382 and RFC 4787 for established TCP and UDP.
-Timeouts default_timeouts();
-
 struct TableOptions {
-  uint32_t capacity = 1'000'000;  ///< connections, own and others together
+  uint32_t capacity = 1'000'000;  ///< connections, own and others together; 16 … kCapacityMax
   double opening_share = 0.25;    ///< of capacity that OPENING entries may use
   Timeouts timeouts = default_timeouts();
-  uint16_t self = 0;   ///< owner index whose entries are "own"
-  uint64_t seed = 0;   ///< of the table's hash; random in production
+  uint16_t self = 0;            ///< owner index whose entries are "own"
+  uint64_t seed = 0;            ///< of the table's hash; random in production
+  uint16_t nodes = UINT16_MAX;  ///< imported records whose owner is not below this are refused
 };
-
-using Slot = uint32_t;
-inline constexpr Slot kNoSlot = UINT32_MAX;
+inline constexpr uint32_t kCapacityMin = 16;
+inline constexpr uint32_t kCapacityMax = 64u << 20;
 
 struct TableSizes {
   uint32_t own = 0, others = 0, capacity = 0;
@@ -42,56 +75,226 @@ struct TableSizes {
 enum class InsertOutcome : uint8_t {
   kInserted,
   kEvictedOpening,  ///< inserted in the place of an OPENING entry, which is gone
+  kEvictedClosing,  ///< inserted in the place of a CLOSING entry, which is gone
   kOpeningShare,    ///< not inserted: OPENING entries fill their share
-  kFull,            ///< not inserted: no place, and nothing that may be evicted
+  kFull,            ///< not inserted: no place, and nothing found that may be evicted
 };
 struct Inserted {
   Slot slot;  ///< kNoSlot unless inserted
   InsertOutcome outcome;
 };
 
+/// True when `record` could have been written by another node's table: known status, flags and
+/// family, zeros where zeros belong, IPv4 addresses mapped, an owner below `nodes`, opened <= last
+/// seen <= `sender_now`.
+bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes);
+
 class ConnectionTable {
  public:
+  static constexpr uint32_t kVictimPath = 4;
+  static constexpr uint32_t kVictimHand = 16;
+
+  /// What the constructor refuses, or nothing: the options' one check.
+  static Status check(const TableOptions& options);
+  /// A table, or an Error for options that cannot be or memory that is not there.
+  static Result<std::unique_ptr<ConnectionTable>> create(const TableOptions& options, Tick now);
+  /// The same, but throws std::invalid_argument or std::bad_alloc.
   explicit ConnectionTable(const TableOptions& options, Tick now);
-  ~ConnectionTable();
 
-  uint64_t hash(const Key& key) const;
+  uint64_t hash(const Key& key) const { return hash_(&key); }
   /// First pass over a burst: asks for the line of tags.
-  void prefetch(uint64_t hash) const;
+  void prefetch(uint64_t hash) const { index_.prefetch(hash); }
   /// Second pass: asks for the records whose tag agrees.
-  void prefetch_records(uint64_t hash) const;
+  void prefetch_records(uint64_t hash) const {
+    index_.visit_candidates(hash, [this](Slot slot) { __builtin_prefetch(&records_[slot]); });
+  }
   /// Third pass: the slot of `key`, or kNoSlot.
-  Slot find(const Key& key, uint64_t hash) const;
+  Slot find(const Key& key, uint64_t hash) const {
+    return index_.find(hash, [this, &key](Slot slot) { return records_[slot].key == key; });
+  }
 
-  /// Enters `record` (its key must not be in the table) and files its timer.
-  Inserted insert(const Record& record, uint64_t hash);
+  /// Enters `record` (its key must not be in the table; `hash` is hash(record.key)) and files its
+  /// timer. An entry that gives its place is announced by listener->leaving(slot, record, false)
+  /// while it still stands there.
+  template <typename Listener>
+  Inserted insert(const Record& record, uint64_t hash, Listener* listener);
+  Inserted insert(const Record& record, uint64_t hash) {
+    return insert(record, hash, static_cast<NoListener*>(nullptr));
+  }
   void erase(Slot slot);
 
-  const Record& at(Slot slot) const;
-  /// A packet of the connection came: O(1), touches nothing but the record.
-  void touch(Slot slot, Tick now);
-  /// Changes the status, keeps the counts, and brings the timer forward when the new timeout is shorter.
+  const Record& at(Slot slot) const { return records_[slot]; }
+  bool is_occupied(Slot slot) const { return index_.is_occupied(slot); }
+  /// A packet of the connection came: O(1), touches nothing but the record. A time before the last
+  /// one changes nothing.
+  void touch(Slot slot, Tick now) {
+    if (Wheel::is_later(now, records_[slot].last_seen)) records_[slot].last_seen = now;
+  }
+  /// A packet of the connection came at `now` and changes its status: touches, keeps the counts,
+  /// and brings the timer forward when the new timeout is shorter. The opening share binds inserts
+  /// only.
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
-  void add_flags(Slot slot, uint8_t flags);
+  void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }
 
-  /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot, record) before each removal.
+  /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot,
+  /// record) before each removal; `expired` may erase any other slot. Returns the number of timers
+  /// looked at; when it equals `budget`, work may be left.
   template <typename Expired>
   size_t advance(Tick now, size_t budget, Expired&& expired);
 
-  /// Copies up to out.size() records from `cursor` (0 at first) on, and moves it; 0 means the end. What is in the table all
-  /// the while comes exactly once, however much is entered and removed between two calls: slots never move.
+  /// Copies up to out.size() records from `cursor` (0 at first) on, and moves it; 0 means the end.
+  /// What is in the table all the while comes exactly once, however much is entered and removed
+  /// between two calls: slots never move.
   size_t export_block(uint64_t& cursor, std::span<Record> out) const;
-  /// Enters foreign records (a handover's list): an unknown key is inserted, a known one takes over the record's owner
-  /// when `correct_owners`. Ages are taken from the record relative to `sender_now`. Records that are not well-formed are refused and counted.
+  /// The same for the records that wanted(record) chooses, looking at no more than `looks` slots
+  /// (give or take one chunk), so that a call stays short however few are wanted: 0 is not the end
+  /// here, `cursor >= slots()` is.
+  template <typename Wanted>
+  size_t export_block(uint64_t& cursor, std::span<Record> out, size_t looks, Wanted&& wanted) const;
+
+  /// Enters foreign records (a handover's list): an unknown key is inserted, a known one takes over
+  /// the record's owner when `correct_owners` and keeps everything else, as this node has seen its
+  /// packets itself. Ages are taken from the record relative to `sender_now`. Records that are not
+  /// well-formed are refused and counted.
   struct Imported {
     uint32_t inserted = 0, corrected = 0, known = 0, refused = 0, full = 0;
+    uint32_t evicted =
+        0;  ///< entries that gave their place; those that came instead count as inserted
   };
-  Imported import_block(std::span<const Record> records, Tick sender_now, Tick now, bool correct_owners);
+  Imported import_block(std::span<const Record> records, Tick sender_now, Tick now,
+                        bool correct_owners) {
+    return import_block(records, sender_now, now, correct_owners,
+                        static_cast<NoListener*>(nullptr));
+  }
+  /// The same, with a listener that is told of evictions.
+  template <typename Listener>
+  Imported import_block(std::span<const Record> records, Tick sender_now, Tick now,
+                        bool correct_owners, Listener* listener);
+  /// The number of nodes has changed (see TableOptions::nodes).
+  void set_nodes(uint16_t nodes) { options_.nodes = nodes; }
 
   TableSizes sizes() const;
-  uint32_t slots() const;        ///< number of slots; a Slot is smaller than this
-  size_t memory_bytes() const;   ///< taken at construction
+  uint32_t slots() const { return index_.slots(); }  ///< a Slot is smaller than this
+  size_t memory_bytes() const;                       ///< taken at construction
+
+  /// Walks everything and compares: counts, tags, overflow counters, duplicates, and for each entry
+  /// that its timer is filed and not too late. Returns the first disagreement in words, or an empty
+  /// string. For tests and audits: slow.
+  std::string check_invariants() const;
+  /// The most chunks that a look at an entry reads.
+  uint32_t longest_probe() const;
+
+ private:
+  struct NoListener {
+    void leaving(Slot, const Record&, bool) {}
+  };
+  /// What an insert will do, before anything is changed.
+  struct Plan {
+    InsertOutcome outcome;
+    Slot victim;
+  };
+  Plan plan(ConnectionStatus status, uint64_t hash);
+  Slot find_victim(uint64_t hash, bool openings_too);
+  Slot victim_in(uint32_t chunk, bool openings_too) const;
+  Slot put(const Record& record, uint64_t hash);
+  /// What an import does with one record; translates its times.
+  enum class Arrival : uint8_t { kRefused, kKnown, kCorrected, kUnknown };
+  Arrival receive(Record& record, uint64_t& hash, Tick sender_now, Tick now, bool correct_owners);
+
+  Tick deadline(const Record& record) const {
+    return record.last_seen + options_.timeouts.of(record.key.protocol, record.status);
+  }
+  uint32_t& count(ConnectionStatus status) { return by_status_[static_cast<size_t>(status)]; }
+  uint32_t count(ConnectionStatus status) const { return by_status_[static_cast<size_t>(status)]; }
+
+  TableOptions options_;
+  TableHash hash_;
+  ChunkIndex index_;
+  Pages record_pages_;
+  Record* records_;
+  Wheel wheel_;
+  uint32_t opening_max_;
+  uint32_t own_ = 0;
+  uint32_t by_status_[3] = {};
+  uint32_t hand_ = 0;  // the chunk where the next look for a victim beyond the path begins
 };
+
+template <typename Listener>
+Inserted ConnectionTable::insert(const Record& record, uint64_t hash, Listener* listener) {
+  const Plan plan = this->plan(record.status, hash);
+  if (plan.outcome == InsertOutcome::kOpeningShare || plan.outcome == InsertOutcome::kFull) {
+    return {kNoSlot, plan.outcome};
+  }
+  if (plan.victim != kNoSlot) {
+    if (listener != nullptr) listener->leaving(plan.victim, records_[plan.victim], false);
+    erase(plan.victim);
+  }
+  return {put(record, hash), plan.outcome};
+}
+
+template <typename Expired>
+size_t ConnectionTable::advance(Tick now, size_t budget, Expired&& expired) {
+  return wheel_.advance(now, budget, [&](Slot slot) {
+    const Tick due = deadline(records_[slot]);
+    if (!Wheel::is_later(due, now)) {
+      expired(slot, static_cast<const Record&>(records_[slot]));
+      erase(slot);
+    }
+    return due;
+  });
+}
+
+template <typename Wanted>
+size_t ConnectionTable::export_block(uint64_t& cursor, std::span<Record> out, size_t looks,
+                                     Wanted&& wanted) const {
+  constexpr uint32_t kWidth = ChunkIndex::kWidth;
+  size_t copied = 0;
+  const uint64_t begin = cursor;
+  while (cursor < slots() && cursor - begin < looks && copied < out.size()) {
+    const uint32_t chunk = static_cast<uint32_t>(cursor / kWidth);
+    const uint32_t position = static_cast<uint32_t>(cursor % kWidth);
+    uint32_t mask = index_.occupied(chunk) >> position << position;
+    cursor = uint64_t{chunk + 1} * kWidth;
+    for (; mask != 0; mask &= mask - 1) {
+      const uint64_t slot =
+          uint64_t{chunk} * kWidth + static_cast<uint32_t>(std::countr_zero(mask));
+      if (copied == out.size()) {
+        cursor = slot;
+        break;
+      }
+      if (wanted(static_cast<const Record&>(records_[slot]))) out[copied++] = records_[slot];
+    }
+  }
+  return copied;
+}
+
+template <typename Listener>
+ConnectionTable::Imported ConnectionTable::import_block(std::span<const Record> records,
+                                                        Tick sender_now, Tick now,
+                                                        bool correct_owners, Listener* listener) {
+  Imported result;
+  for (Record record : records) {
+    uint64_t hash = 0;
+    switch (receive(record, hash, sender_now, now, correct_owners)) {
+      case Arrival::kRefused:
+        ++result.refused;
+        break;
+      case Arrival::kKnown:
+        ++result.known;
+        break;
+      case Arrival::kCorrected:
+        ++result.corrected;
+        break;
+      case Arrival::kUnknown: {
+        const Inserted inserted = insert(record, hash, listener);
+        inserted.slot != kNoSlot ? ++result.inserted : ++result.full;
+        result.evicted += inserted.slot != kNoSlot && inserted.outcome != InsertOutcome::kInserted;
+        break;
+      }
+    }
+  }
+  return result;
+}
 
 }  // namespace flowsieve

@@ -1,0 +1,47 @@
+// Memory that is taken once, when a table is made, and never grows: zeroed pages straight from the
+// kernel, on huge pages where the kernel has them, because a random look into a hundred megabytes
+// otherwise costs a TLB miss beside its cache miss.
+//
+// The kernel backs a page when it is first touched, not before: resident memory begins near
+// nothing, but connections fall on random places, so that a table soon stands in memory whole (with
+// huge pages after some hundred connections). Plan with size(), not with what the process shows at
+// first.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace flowsieve {
+
+class Pages {
+ public:
+  Pages() = default;
+  /// Takes at least `bytes` zeroed bytes; throws std::bad_alloc when the kernel has not that much.
+  explicit Pages(size_t bytes);
+  ~Pages();
+  Pages(Pages&& other) noexcept { swap(other); }
+  Pages& operator=(Pages&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+
+  void* data() const { return data_; }
+  size_t size() const { return size_; }  ///< bytes asked for
+
+ private:
+  void swap(Pages& other) {
+    std::swap(base_, other.base_);
+    std::swap(mapped_, other.mapped_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+  }
+
+  void* base_ = nullptr;  // as mapped; data_ lies behind it, on a huge page's boundary
+  size_t mapped_ = 0;
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace flowsieve

@@ -1,0 +1,133 @@
+// The index of the connection table: from a hash to the slots that may hold its record. It knows
+// hashes and slots; the records and their keys are its caller's.
+//
+//   chunk 0                    chunk 1
+//   | t0 t1 … t14 | overflow | t0 t1 … t14 | overflow | …         16 bytes a chunk, four chunks a
+//   cache line
+//     |                        |
+//     slot 0                   slot 15                            slot = chunk * 15 + position
+//
+// A tag is a byte of the hash, never 0; 0 means that the slot is free. All fifteen are compared in
+// one instruction, and as 12 are filled on average and tags agree by chance once in 255, a look at
+// the records finds the right one or none, nearly always in one cache line of tags and one of
+// records.
+//
+// Where a chunk is full, the entry goes to the next one on its path (first + k * step, modulo the
+// number of chunks; that number is prime, so that every step visits every chunk), and each chunk
+// passed counts it in `overflow`. A look goes on exactly as long as the chunk says that somebody
+// has passed. Removal walks the same path and counts down: no tombstones, hence no decay under
+// churn and never a rebuild. (The idea of an overflow counter per chunk: Facebook's F14, 2019.)
+//
+// A prime number of chunks also means that a table is as large as it was asked to be and not the
+// next power of two. The first chunk is the hash's upper half multiplied by their number (Lemire
+// 2019), which costs no division.
+//
+// What it does not promise: `overflow` stops at 255 and then stays there, as it no longer knows how
+// many passed; looks through that chunk go on one chunk further than needed. At a load of 0.8
+// counts stay below ten; 255 takes a hash that has failed.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "base/pages.h"
+#include "table/tag_match.h"
+
+namespace flowsieve {
+
+using Slot = uint32_t;
+inline constexpr Slot kNoSlot = UINT32_MAX;
+
+/// The smallest prime that is at least `n`.
+uint32_t prime_from(uint32_t n);
+
+class ChunkIndex {
+ public:
+  static constexpr uint32_t kWidth = 15;
+  static constexpr uint8_t kOverflowMax = 255;
+
+  /// `chunks`: prime, below 2^24.
+  explicit ChunkIndex(uint32_t chunks);
+
+  uint32_t slots() const { return count_ * kWidth; }
+  uint32_t chunks() const { return count_; }
+  uint32_t size() const { return size_; }
+  size_t memory_bytes() const { return pages_.size(); }
+
+  uint32_t first_chunk(uint64_t hash) const {
+    return static_cast<uint32_t>((hash >> 32) * count_ >> 32);
+  }
+  uint32_t step(uint64_t hash) const {
+    return 1 + static_cast<uint32_t>((hash >> 8 & 0xffffff) * (count_ - 1) >> 24);
+  }
+  uint32_t next_chunk(uint32_t chunk, uint32_t step) const {
+    chunk += step;
+    return chunk < count_ ? chunk : chunk - count_;
+  }
+  static uint8_t tag(uint64_t hash) {
+    const uint8_t low = static_cast<uint8_t>(hash);
+    return low != 0 ? low : 1;
+  }
+
+  void prefetch(uint64_t hash) const { __builtin_prefetch(&chunks_[first_chunk(hash)]); }
+  /// Calls visit(slot) for what the first chunk on the path offers.
+  template <typename Visit>
+  void visit_candidates(uint64_t hash, Visit&& visit) const;
+
+  /// The slot of `hash` for which matches(slot) is true, or kNoSlot.
+  template <typename Matches>
+  Slot find(uint64_t hash, Matches&& matches) const;
+  /// Takes the first free slot on the path; kNoSlot when there is none in the whole index.
+  Slot place(uint64_t hash);
+  /// Frees `slot`, which place(hash) gave.
+  void remove(Slot slot, uint64_t hash);
+
+  bool is_occupied(Slot slot) const { return chunks_[slot / kWidth].bytes[slot % kWidth] != 0; }
+  /// A 1 in bit i when the chunk's slot i is taken.
+  uint32_t occupied(uint32_t chunk) const { return ~match_bytes(chunks_[chunk].bytes, 0) & kTags; }
+  uint8_t tag_at(Slot slot) const { return chunks_[slot / kWidth].bytes[slot % kWidth]; }
+  uint8_t overflow(uint32_t chunk) const { return chunks_[chunk].bytes[kWidth]; }
+
+  /// How many chunks a look at `hash` reads when it ends in `slot`, or for kNoSlot when it finds
+  /// nothing.
+  uint32_t probe_length(uint64_t hash, Slot slot) const;
+
+ private:
+  struct alignas(16) Chunk {
+    uint8_t bytes[16];  // 15 tags, then the overflow counter
+  };
+  static_assert(sizeof(Chunk) == 16);
+  static constexpr uint32_t kTags = (1u << kWidth) - 1;
+
+  Pages pages_;
+  Chunk* chunks_;
+  uint32_t count_;
+  uint32_t size_ = 0;
+};
+
+template <typename Visit>
+void ChunkIndex::visit_candidates(uint64_t hash, Visit&& visit) const {
+  const uint32_t chunk = first_chunk(hash);
+  for (uint32_t mask = match_bytes(chunks_[chunk].bytes, tag(hash)) & kTags; mask != 0;
+       mask &= mask - 1) {
+    visit(chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask)));
+  }
+}
+
+template <typename Matches>
+Slot ChunkIndex::find(uint64_t hash, Matches&& matches) const {
+  const uint8_t wanted = tag(hash);
+  uint32_t chunk = first_chunk(hash);
+  for (uint32_t looked = 0; looked < count_; ++looked) {
+    const uint8_t* bytes = chunks_[chunk].bytes;
+    for (uint32_t mask = match_bytes(bytes, wanted) & kTags; mask != 0; mask &= mask - 1) {
+      const Slot slot = chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask));
+      if (matches(slot)) return slot;
+    }
+    if (bytes[kWidth] == 0) return kNoSlot;
+    chunk = next_chunk(chunk, step(hash));
+  }
+  return kNoSlot;
+}
+
+}  // namespace flowsieve
