@@ -12,7 +12,9 @@
 //   rp_filter     0  a client is reached by the capture interface, so strict filtering would drop all that the device delivers. The
 //                    kernel takes the larger of conf/all and the interface: where conf/all is not 0, 2 (loose) is set, which overrides a strict 1.
 //   accept_ra 0, addr_gen_mode 1 (none), accept_dad 0, and disable_ipv6 0 where there is an IPv6 cluster address: nothing is ever said on
-//                    the device's own account, and its addresses can be used at once.
+//                    the device's own account, and its addresses can be used at once. All of them vanish with the device. On one that outlives
+//                    us they are put back, but for addr_gen_mode: writing that makes the kernel generate an address at once, which would
+//                    be more of a trace than the setting is.
 //
 // Not needed, tried with client and node in one subnet: accept_local (the packets' source is never an address of this host), proxy_arp, and
 // anything about forwarding; the packets are delivered, not forwarded.
@@ -23,6 +25,8 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { FlowsieveError } from '../errors/index.js';
 import type { HostChange } from './journal.js';
 import type { CheckedOptions } from './options.js';
+
+const STAYS = '/addr_gen_mode';
 
 /** A value to be set, below /proc/sys. */
 interface Wanted {
@@ -52,7 +56,7 @@ export async function planTun(options: CheckedOptions): Promise<HostChange[]> {
   if (await exists('net/ipv6')) {
     // disable_ipv6 comes last: by then nothing is left that the device could say when IPv6 begins on it.
     wanted.push(
-      { target: `${folder}/addr_gen_mode`, value: () => 1 },
+      { target: folder + STAYS, value: () => 1 },
       { target: `${folder}/accept_ra`, value: () => 0 },
       { target: `${folder}/accept_dad`, value: () => 0 },
       ...(ipv6Wanted ? [{ target: `${folder}/disable_ipv6`, value: () => 0 }] : []),
@@ -78,7 +82,7 @@ export async function applySysctls(changes: readonly HostChange[]): Promise<void
  */
 export async function undoSysctl(change: HostChange): Promise<string | undefined> {
   // The interface may be gone, and its settings with it.
-  if (!(await exists(change.target))) return undefined;
+  if (!(await exists(change.target)) || change.target.endsWith(STAYS)) return undefined;
   const now = await read(change.target);
   if (now === change.previous) return undefined;
   if (now !== change.set) {

@@ -1,0 +1,550 @@
+// The host's settings, against a real kernel: this process is the node, the namespace `client` is at the other end of its wire.
+//
+//   client  peer0 192.0.2.9  2001:db8::9  ----  cap0 192.0.2.1  2001:db8::1  this namespace, tun0 made by hand
+//
+// See README.md for how it is started.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+import { FlowsieveError } from '../../lib/errors/index.js';
+import { Host, type HostOptions } from '../../lib/host/index.js';
+
+const execute = promisify(execFile);
+const IPV4 = '192.0.2.100';
+const IPV6 = '2001:db8::100';
+const HOST_MODULE = new URL('../../lib/host/index.js', import.meta.url).href;
+
+let runDirectory: string;
+let notices: string[];
+const children: ChildProcess[] = [];
+const hosts: Host[] = [];
+
+async function sh(script: string): Promise<string> {
+  return (await execute('sh', ['-ec', script], { timeout: 15_000 })).stdout;
+}
+
+/** A command in the client's namespace; its exit status instead of an exception. */
+async function client(command: string): Promise<number> {
+  return sh(`ip netns exec client ${command}`).then(
+    () => 0,
+    (error: { code?: number }) => error.code ?? -1,
+  );
+}
+
+function options(more: Partial<HostOptions> = {}): HostOptions {
+  return {
+    cluster: 'web',
+    addresses: [IPV4, IPV6],
+    interface: 'cap0',
+    device: 'tun0',
+    runDirectory,
+    onNotice: (sentence) => notices.push(sentence),
+    ...more,
+  };
+}
+
+async function prepare(more: Partial<HostOptions> = {}): Promise<Host> {
+  const host = await Host.prepare(options(more));
+  hosts.push(host);
+  return host;
+}
+
+/** Everything that could have been touched: all settings of both interfaces and of `all`, the ruleset, the addresses, our folder. */
+async function state(): Promise<Record<string, unknown>> {
+  const settings = await sh(
+    'cd /proc/sys/net; grep -H . ipv[46]/conf/all/* ipv[46]/conf/default/* ipv[46]/conf/cap0/* ipv[46]/conf/tun0/* 2>/dev/null || true',
+  );
+  // The two exceptions on a TUN device that outlives us, which the engine's does not: how it makes up link-local addresses (sysctls.ts says
+  // why), and its queue, which the kernel attaches when it first comes up.
+  const exceptions = /^ipv6\/conf\/tun0\/addr_gen_mode:/;
+  const links = JSON.parse(await sh('ip -j addr')) as { ifname: string; qdisc?: string }[];
+  for (const link of links) if (link.ifname === 'tun0') delete link.qdisc;
+  return {
+    settings: settings.split('\n').filter((line) => !exceptions.test(line)),
+    ruleset: await sh('nft list ruleset'),
+    addresses: links,
+    files: await readdir(runDirectory),
+  };
+}
+
+async function setting(path: string): Promise<string> {
+  return (await readFile(`/proc/sys/net/${path}`, 'utf8')).trim();
+}
+
+/** Starts another process that prepares the host (and the TUN device), and waits until it says that it has. */
+async function preparedChild(): Promise<ChildProcess> {
+  const { onNotice: _, ...plain } = options();
+  const script = `
+    import { Host } from ${JSON.stringify(HOST_MODULE)};
+    const host = await Host.prepare(${JSON.stringify(plain)});
+    await host.addTun();
+    console.log('prepared');
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  children.push(child);
+  await once(child.stdout ?? assert.fail(), 'data');
+  return child;
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+function refused(code: string, exitCode: number, sentence: RegExp): (error: unknown) => true {
+  return (error) => {
+    assert.ok(error instanceof FlowsieveError, String(error));
+    assert.equal(error.code, code);
+    assert.equal(error.exitCode, exitCode);
+    assert.match(error.message, sentence);
+    return true;
+  };
+}
+
+/** Runs with only the given programs in PATH. */
+async function withPrograms(names: readonly string[], body: () => Promise<void>): Promise<void> {
+  const folder = await mkdtemp('/run/path-');
+  for (const name of names) {
+    await symlink((await sh(`command -v ${name}`)).trim(), join(folder, name));
+  }
+  const before = process.env['PATH'];
+  process.env['PATH'] = folder;
+  try {
+    await body();
+  } finally {
+    process.env['PATH'] = before;
+  }
+}
+
+describe('host, in a private network namespace', function () {
+  this.timeout(30_000);
+
+  before(async () => {
+    const links = await sh('ip -o link show');
+    assert.doesNotMatch(links, /link\/ether/, 'run me as README.md says: there are interfaces here');
+  });
+
+  beforeEach(async () => {
+    notices = [];
+    runDirectory = await mkdtemp('/run/host-');
+    await sh(`
+      ip link set lo up
+      ip netns add client
+      ip link add cap0 type veth peer name peer0 netns client
+      echo 0 > /proc/sys/net/ipv6/conf/cap0/accept_dad
+      ip netns exec client sh -c 'echo 0 > /proc/sys/net/ipv6/conf/peer0/accept_dad'
+      ip addr add 192.0.2.1/24 dev cap0; ip addr add 2001:db8::1/64 dev cap0 nodad; ip link set cap0 up
+      ip -n client addr add 192.0.2.9/24 dev peer0; ip -n client addr add 2001:db8::9/64 dev peer0 nodad
+      ip -n client link set peer0 up; ip -n client link set lo up
+      ip tuntap add dev tun0 mode tun`);
+    assert.equal(await client('ping -c1 -W2 192.0.2.1'), 0, 'the wire works');
+  });
+
+  afterEach(async () => {
+    for (const child of children.splice(0)) {
+      if (child.exitCode === null && child.signalCode === null) await killed(child);
+    }
+    for (const host of hosts.splice(0)) await host.undo();
+    await sh(`
+      ip link del cap0; ip link del tun0; ip netns del client
+      for name in all default; do
+        echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter
+        echo 0 > /proc/sys/net/ipv4/conf/$name/arp_ignore
+      done`);
+    await rm(runDirectory, { recursive: true, force: true });
+  });
+
+  describe('setting and giving back', () => {
+    it('sets guard, settings and addresses, lists them, and undo leaves exactly what was there before', async () => {
+      const before = await state();
+      const host = await prepare();
+      assert.deepEqual(
+        host.list().map((each) => `${each.kind} ${each.target}: ${each.previous} -> ${each.set}`),
+        [
+          'nftTable netdev flowsieve_web: null -> drop for 192.0.2.100, 2001:db8::100 on cap0',
+          'sysctl net/ipv4/conf/cap0/arp_ignore: 0 -> 1',
+          'sysctl net/ipv4/conf/cap0/arp_announce: 0 -> 2',
+        ],
+      );
+      await host.addTun();
+      const list = host.list().slice(3);
+      assert.deepEqual(
+        list.filter((each) => each.kind !== 'sysctl').map((each) => `${each.kind} ${each.target}`),
+        ['address tun0 192.0.2.100/32', 'address tun0 2001:db8::100/128', 'link tun0'],
+      );
+      for (const { kind, target, set } of host.list()) {
+        if (kind === 'sysctl') assert.equal(await setting(target.slice(4)), set, target);
+      }
+      const shown = await sh('ip addr show dev tun0');
+      assert.match(shown, /inet 192\.0\.2\.100\/32/);
+      assert.match(shown, /inet6 2001:db8::100\/128/);
+      assert.doesNotMatch(shown, /fe80|tentative/);
+      assert.equal((await host.guardStatus()).installed, true);
+
+      assert.deepEqual(await host.undo(), []);
+      assert.deepEqual(await state(), before);
+      assert.deepEqual(host.list(), []);
+    });
+
+    it('writes the journal before the change, with the previous value', async () => {
+      const host = await prepare();
+      await host.addTun();
+      const journal = JSON.parse(await readFile(join(runDirectory, 'web.journal.json'), 'utf8'));
+      assert.equal(journal.holder.pid, process.pid);
+      assert.deepEqual(journal.changes, host.list());
+    });
+
+    it('undoes what is left when the TUN device has gone first', async () => {
+      const host = await prepare();
+      await host.addTun();
+      await sh('ip link del tun0');
+      assert.deepEqual(await host.undo(), []);
+      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '0');
+      assert.equal(await sh('nft list ruleset'), '');
+      await sh('ip tuntap add dev tun0 mode tun');
+    });
+
+    it('leaves a setting alone that somebody else has changed since, and says so', async () => {
+      const host = await prepare();
+      await writeFile('/proc/sys/net/ipv4/conf/cap0/arp_ignore', '8');
+      await host.undo();
+      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '8');
+      assert.match(notices.join(), /Expected 1 in .*arp_ignore but found 8/);
+    });
+
+    it('sets the TUN device to loose filtering where all interfaces are strict', async () => {
+      await writeFile('/proc/sys/net/ipv4/conf/all/rp_filter', '1');
+      const host = await prepare();
+      await host.addTun();
+      assert.equal(await setting('ipv4/conf/tun0/rp_filter'), '2');
+    });
+
+    it('carries on with the rest when one setting cannot be put back, and keeps that one for the next start', async () => {
+      const host = await prepare();
+      await withPrograms(['ip'], async () => {
+        const sentences = await host.undo();
+        assert.equal(sentences.length, 1);
+        assert.match(sentences.join(), /program nft \(Debian package nftables\)/);
+      });
+      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '0');
+      assert.deepEqual(host.list().map((each) => each.kind), ['nftTable']);
+      assert.deepEqual(await host.undo(), []);
+    });
+
+    it('gives two clusters on one interface a table and a journal each', async () => {
+      const one = await prepare();
+      const two = await prepare({ cluster: 'we-b', addresses: ['192.0.2.101'], device: 'tun1' });
+      const tables = (await sh('nft list tables')).trim().split('\n').sort();
+      assert.match(tables.join(), /^table netdev flowsieve_we_b_[0-9a-f]{8},table netdev flowsieve_web$/);
+      await one.undo();
+      assert.equal((await two.guardStatus()).installed, true);
+    });
+  });
+
+  describe('after a crash', () => {
+    it('cleans up after a process that was killed, and sets everything again', async () => {
+      const before = await state();
+      const child = await preparedChild();
+      await killed(child);
+      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '1');
+      const host = await prepare();
+      assert.match(notices.join(), /Cleaned up after a process/);
+      assert.doesNotMatch(await sh('ip addr show dev tun0'), /192\.0\.2\.100/);
+      await host.addTun();
+      assert.equal(host.list().find((each) => each.target.endsWith('arp_ignore'))?.previous, '0');
+      assert.deepEqual(await host.undo(), []);
+      assert.deepEqual(await state(), before);
+    });
+
+    it('keeps the guard up from the crash until the next start has replaced it', async () => {
+      const child = await preparedChild();
+      await killed(child);
+      const monitor = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'inherit'] });
+      children.push(monitor);
+      const lines: string[] = [];
+      createInterface({ input: monitor.stdout }).on('line', (line) => lines.push(line));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await prepare();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      // One generation: the old table goes and the new one comes in the same transaction.
+      const deleted = lines.findIndex((line) => line.startsWith('delete table netdev flowsieve_web'));
+      const added = lines.findLastIndex((line) => line.startsWith('add table netdev flowsieve_web'));
+      const ends = lines.flatMap((line, at) => (line.startsWith('# new generation') ? [at] : []));
+      assert.ok(deleted >= 0 && added > deleted, lines.join('\n'));
+      assert.ok(!ends.some((at) => at > deleted && at < added), lines.join('\n'));
+    });
+
+    it('refuses to start beside a live process, and leaves its settings alone', async () => {
+      const child = await preparedChild();
+      const before = await state();
+      await assert.rejects(
+        prepare(),
+        refused('FLOWSIEVE_STATE', 1, new RegExp(`no running flowsieve .* found process ${child.pid}`)),
+      );
+      assert.deepEqual(await state(), before);
+    });
+
+    it('does not take a process that was given the same id for the one that died', async () => {
+      const journal = join(runDirectory, 'web.journal.json');
+      await (await prepare()).undo();
+      const child = await preparedChild();
+      await killed(child);
+      const text = await readFile(journal, 'utf8');
+      await writeFile(journal, text.replace(`"pid": ${child.pid}`, `"pid": ${process.pid}`));
+      await prepare();
+      assert.match(notices.join(), /Cleaned up/);
+    });
+
+    it('reports a damaged journal, keeps it, and replaces the guard all the same', async () => {
+      const child = await preparedChild();
+      await killed(child);
+      const journal = join(runDirectory, 'web.journal.json');
+      await writeFile(journal, (await readFile(journal, 'utf8')).slice(0, 200));
+      const host = await prepare();
+      assert.match(notices.join(), /Expected a readable journal .* not JSON; it is kept as .*\.damaged/);
+      assert.ok((await readdir(runDirectory)).includes('web.journal.json.damaged'));
+      assert.equal((await sh('nft list tables')).trim(), 'table netdev flowsieve_web');
+      await host.undo();
+      assert.equal(await sh('nft list ruleset'), '');
+    });
+
+    it('does not follow a journal to files outside the settings of interfaces', async () => {
+      const child = await preparedChild();
+      await killed(child);
+      const journal = join(runDirectory, 'web.journal.json');
+      const text = await readFile(journal, 'utf8');
+      await writeFile(journal, text.replace('net/ipv4/conf/cap0/arp_ignore', 'net/ipv4/conf/../ip_forward'));
+      await prepare();
+      assert.match(notices.join(), /something unknown at changes\.1\.target/);
+    });
+
+    it('forgets a journal of an earlier boot without undoing it', async () => {
+      const child = await preparedChild();
+      await killed(child);
+      await sh('ip addr flush dev tun0');
+      const journal = join(runDirectory, 'web.journal.json');
+      const text = await readFile(journal, 'utf8');
+      await writeFile(journal, text.replace(/"boot": "[^"]*"/, '"boot": "another"'));
+      const host = await prepare();
+      assert.deepEqual(notices, []);
+      assert.deepEqual(host.list().map((each) => each.kind), ['nftTable']);
+    });
+  });
+
+  describe('silence', () => {
+    let server: Server;
+    let capture: string[];
+
+    beforeEach(async () => {
+      server = createServer((socket) => socket.end()).listen(8080, '::');
+      await once(server, 'listening');
+      capture = [];
+      const tcpdump = spawn('tcpdump', ['-l', '-n', '--immediate-mode', '-i', 'cap0'], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      children.push(tcpdump);
+      createInterface({ input: tcpdump.stdout }).on('line', (line) => capture.push(line));
+      await once(tcpdump.stderr, 'data');
+    });
+
+    afterEach(async () => {
+      server.close();
+      await once(server, 'close');
+    });
+
+    /** Tells the client where the cluster addresses are, so that its packets come although nobody answers its questions. */
+    async function reveal(): Promise<void> {
+      const links = JSON.parse(await sh('ip -j link show cap0')) as { address: string }[];
+      for (const address of [IPV4, IPV6]) {
+        await sh(`ip -n client neigh replace ${address} lladdr ${links[0]?.address} dev peer0`);
+      }
+    }
+
+    const attempts = [
+      ['ping', `ping -c1 -W1 ${IPV4}`],
+      ['ping over IPv6', `ping -c1 -W1 ${IPV6}`],
+      ['TCP', `timeout 1 bash -c '</dev/tcp/${IPV4}/8080'`],
+      ['TCP over IPv6', `timeout 1 bash -c '</dev/tcp/${IPV6}/8080'`],
+      ['TCP to a closed port', `timeout 1 bash -c '</dev/tcp/${IPV4}/9'`],
+    ] as const;
+
+    it('keeps the kernel from answering for a cluster address, while a tap still sees the packets', async () => {
+      await reveal();
+      await sh(`ip addr add ${IPV4}/32 dev tun0; ip addr add ${IPV6}/128 dev tun0 nodad; ip link set tun0 up`);
+      for (const [what, command] of attempts.slice(0, 4)) {
+        assert.equal(await client(command), 0, `without the guard there is an answer: ${what}`);
+      }
+      const host = await prepare();
+      await host.addTun();
+      capture.length = 0;
+      for (const [what, command] of attempts) {
+        assert.notEqual(await client(command), 0, `with the guard there is none: ${what}`);
+      }
+      const { dropped } = await host.guardStatus();
+      assert.ok(dropped.ipv4.packets >= 3 && dropped.ipv6.packets >= 2, JSON.stringify(dropped));
+      const seen = capture.join('\n');
+      assert.match(seen, /IP 192\.0\.2\.9 > 192\.0\.2\.100: ICMP echo request/);
+      assert.match(seen, /IP6 2001:db8::9 > 2001:db8::100: ICMP6, echo request/);
+      assert.match(seen, /IP 192\.0\.2\.9\.\d+ > 192\.0\.2\.100\.8080: Flags \[S\]/);
+      assert.doesNotMatch(seen, /(192\.0\.2\.100|2001:db8::100)(\.\d+)? > /, 'nothing came from a cluster address');
+      assert.equal(await client('ping -c1 -W2 192.0.2.1'), 0, 'the node itself still answers');
+      assert.equal(await client('ping -c1 -W2 2001:db8::1'), 0, 'over IPv6 as well');
+    });
+
+    it('answers no question for the link address of a cluster address, not even where all of ARP is loosened', async () => {
+      await writeFile('/proc/sys/net/ipv4/conf/all/arp_ignore', '3');
+      const host = await prepare();
+      await host.addTun();
+      await client(`ping -c1 -W1 ${IPV4}`);
+      await client(`ping -c1 -W1 ${IPV6}`);
+      assert.match(capture.join('\n'), /who-has 192\.0\.2\.100/);
+      assert.match(capture.join('\n'), /who has 2001:db8::100/);
+      assert.doesNotMatch(capture.join('\n'), /192\.0\.2\.100 is-at|tgt is 2001:db8::100/);
+      const { dropped } = await host.guardStatus();
+      assert.ok(dropped.resolution4.packets > 0 && dropped.resolution6.packets > 0);
+    });
+
+    it('is silenced by the ARP setting alone as well: the kernel leaks its own MAC without', async () => {
+      await sh(`ip addr add ${IPV4}/32 dev tun0; ip link set tun0 up`);
+      await client(`ping -c1 -W1 ${IPV4}`);
+      assert.match(capture.join('\n'), /192\.0\.2\.100 is-at/);
+      await sh('ip -n client neigh flush all; echo 1 > /proc/sys/net/ipv4/conf/cap0/arp_ignore');
+      capture.length = 0;
+      await client(`ping -c1 -W1 ${IPV4}`);
+      assert.match(capture.join('\n'), /who-has 192\.0\.2\.100/);
+      assert.doesNotMatch(capture.join('\n'), /is-at/);
+    });
+
+    it('drops neighbour solicitations where the kernel is a proxy for the cluster address', async () => {
+      await sh(`echo 1 > /proc/sys/net/ipv6/conf/cap0/proxy_ndp; echo 1 > /proc/sys/net/ipv6/conf/cap0/forwarding
+        echo 0 > /proc/sys/net/ipv6/neigh/cap0/proxy_delay
+        ip link set tun0 up; ip -6 route add ${IPV6}/128 dev tun0; ip -6 neigh add proxy ${IPV6} dev cap0`);
+      await client(`ping -c1 -W1 ${IPV6}`);
+      assert.match(capture.join('\n'), /tgt is 2001:db8::100/, 'a proxy answers');
+      await sh('ip -n client neigh flush all');
+      await prepare();
+      capture.length = 0;
+      await client(`ping -c1 -W1 ${IPV6}`);
+      assert.match(capture.join('\n'), /who has 2001:db8::100/);
+      assert.doesNotMatch(capture.join('\n'), /tgt is/);
+    });
+
+    it('drops packets to a cluster address behind one VLAN tag and behind two', async () => {
+      const host = await prepare();
+      const before = (await host.guardStatus()).dropped;
+      await writeFile(join(runDirectory, 'send.py'), SEND_TAGGED);
+      await sh(`ip netns exec client python3 ${runDirectory}/send.py`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const after = (await host.guardStatus()).dropped;
+      // No tag, 802.1Q, 802.1ad; then 802.1ad + 802.1Q, and 802.1Q twice.
+      assert.equal(after.ipv4.packets - before.ipv4.packets, 3);
+      assert.equal(after.ipv6.packets - before.ipv6.packets, 3);
+      assert.equal(after.stacked.packets - before.stacked.packets, 4);
+      // Another address, tagged alike, passes.
+      assert.equal(after.resolution4.packets, before.resolution4.packets);
+    });
+  });
+
+  describe('what is missing or in the way', () => {
+    it('names the program and its package when nft is not installed', async () => {
+      await withPrograms(['ip'], () =>
+        assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /program nft \(Debian package nftables\)/)),
+      );
+      assert.deepEqual(await readdir(runDirectory), []);
+    });
+
+    it('names the program and its package when ip is not installed', async () => {
+      await withPrograms(['nft'], () =>
+        assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /program ip \(Debian package iproute2\)/)),
+      );
+    });
+
+    it('names an interface that is missing, and those that there are', async () => {
+      await assert.rejects(
+        prepare({ interface: 'eth7' }),
+        refused('FLOWSIEVE_MISSING', 3, /"eth7"; there is: lo, .*cap0/),
+      );
+    });
+
+    it('says that the interface is down, and does not bring it up', async () => {
+      await sh('ip link set cap0 down');
+      await assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /cap0, which is down/));
+    });
+
+    it('names address and interface when another interface has a cluster address, and leaves nothing behind', async () => {
+      await sh(`ip addr add ${IPV6}/64 dev cap0 nodad`);
+      const before = await state();
+      await assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /2001:db8::100 on cap0/));
+      assert.deepEqual(await state(), before);
+    });
+
+    it('refuses a delivery device that is another kind of interface', async () => {
+      await assert.rejects(
+        prepare({ device: 'lo' }),
+        refused('FLOWSIEVE_MISSING', 3, /lo, an interface .* not a TUN device/),
+      );
+    });
+
+    it('says that the TUN device is missing when nobody made it', async () => {
+      const host = await prepare({ device: 'tun9' });
+      await assert.rejects(host.addTun(), refused('FLOWSIEVE_MISSING', 3, /tun9/));
+    });
+
+    it('names the privilege when the kernel refuses, and leaves no journal', async () => {
+      const { onNotice: _, ...plain } = options();
+      const script = `
+        import { Host } from ${JSON.stringify(HOST_MODULE)};
+        await Host.prepare(${JSON.stringify(plain)}).catch((error) => console.log(error.code, error.exitCode, error.message));`;
+      const without = ['--bounding-set', '-net_admin', '--inh-caps', '-net_admin'];
+      const { stdout } = await execute('setpriv', [
+        ...without, process.execPath, '--input-type=module', '-e', script,
+      ]); // prettier-ignore
+      assert.match(stdout, /^FLOWSIEVE_PRIVILEGE 3 Expected the privilege CAP_NET_ADMIN/);
+      assert.deepEqual(await readdir(runDirectory), []);
+    });
+
+    for (const [path, more] of [
+      ['cluster', { cluster: '../etc' }],
+      ['interface', { interface: 'cap0"; add table inet x; "' }],
+      ['interface', { interface: 'all' }],
+      ['deliver.device', { device: 'cap0' }],
+      ['addresses', { addresses: ['192.0.2.100; drop'] }],
+      ['addresses', { addresses: [] }],
+    ] as const) {
+      it(`refuses ${JSON.stringify(more)} before anything is changed`, async () => {
+        await assert.rejects(prepare(more), (error: FlowsieveError) => {
+          assert.equal(error.code, 'FLOWSIEVE_ARGUMENT');
+          assert.equal(error.path, path);
+          return true;
+        });
+      });
+    }
+  });
+});
+
+// UDP to the cluster address (and once to another), untagged and with every kind of tag, straight to the wire.
+const SEND_TAGGED = `
+import socket, struct
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(('peer0', 0))
+tag = lambda kind, number: struct.pack('!HH', kind, number)
+udp = struct.pack('!HHHH', 1, 2, 8, 0)
+def ipv4(to):
+    return b'\\x08\\x00' + struct.pack('!BBHHHBBH4s4s', 0x45, 0, 28, 1, 0, 64, 17, 0,
+        socket.inet_aton('192.0.2.9'), socket.inet_aton(to)) + udp
+def ipv6(to):
+    return b'\\x86\\xdd' + struct.pack('!IHBB', 0x60000000, 8, 17, 64) + socket.inet_pton(socket.AF_INET6, '2001:db8::9') + \\
+        socket.inet_pton(socket.AF_INET6, to) + udp
+tags = [b'', tag(0x8100, 5), tag(0x88a8, 5), tag(0x88a8, 5) + tag(0x8100, 7), tag(0x8100, 5) + tag(0x8100, 7)]
+for before in tags:
+    for packet in [ipv4('192.0.2.100'), ipv6('2001:db8::100'), ipv4('192.0.2.77'), ipv6('2001:db8::77')]:
+        wire.send(b'\\x02\\x00\\x00\\x00\\x00\\x02' + b'\\x02\\x00\\x00\\x00\\x00\\x01' + before + packet)
+`;
