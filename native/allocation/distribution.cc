@@ -16,6 +16,11 @@ constexpr uint8_t kAddresses = kFieldSource | kFieldDestination;
 constexpr uint8_t kPorts = kFieldSourcePort | kFieldDestinationPort;
 constexpr size_t kIpv4Offset = 12;  // of the four bytes within an Address
 
+/// The bytes of the whole 32-bit words that a prefix touches.
+uint8_t prefix_bytes(unsigned prefix) {
+  return static_cast<uint8_t>((prefix + 31) / 32 * 4);
+}
+
 /// `prefix` set bits from byte `first` on.
 Address prefix_mask(size_t first, unsigned prefix) {
   Address mask{};
@@ -48,12 +53,13 @@ struct Endpoint {
 
 }  // namespace
 
-Distribution::Masks Distribution::make_masks(bool selected, unsigned prefix_ipv4,
-                                             unsigned prefix_ipv6) {
+Distribution::Side Distribution::make_side(bool selected, unsigned prefix_ipv4,
+                                           unsigned prefix_ipv6) {
   if (!selected) {
     return {};
   }
-  return {prefix_mask(kIpv4Offset, prefix_ipv4), prefix_mask(0, prefix_ipv6)};
+  return {{prefix_mask(kIpv4Offset, prefix_ipv4), prefix_bytes(prefix_ipv4)},
+          {prefix_mask(0, prefix_ipv6), prefix_bytes(prefix_ipv6)}};
 }
 
 void Distribution::choose_fields() {
@@ -75,8 +81,8 @@ void Distribution::choose_fields() {
     fields_ |= (fields_ & kAddresses) != 0 ? kAddresses : 0;
     fields_ |= (fields_ & kPorts) != 0 ? kPorts : 0;
   }
-  source_masks_ = make_masks(fields_ & kFieldSource, source_ipv4, source_ipv6);
-  destination_masks_ = make_masks(fields_ & kFieldDestination, destination_ipv4, destination_ipv6);
+  source_ = make_side(fields_ & kFieldSource, source_ipv4, source_ipv6);
+  destination_ = make_side(fields_ & kFieldDestination, destination_ipv4, destination_ipv6);
 }
 
 Distribution::Distribution(const DistributionOptions& options) : options_(options) {
@@ -93,26 +99,23 @@ Distribution::Distribution(const DistributionOptions& options) : options_(option
 
 size_t Distribution::layout(const HeaderFields& fields, uint8_t out[kHashedBytesMax]) const {
   const bool ipv4 = fields.family == Family::kIpv4;
-  Endpoint source{masked(fields.source, ipv4 ? source_masks_.ipv4 : source_masks_.ipv6),
+  const Selection& of_source = ipv4 ? source_.ipv4 : source_.ipv6;
+  const Selection& of_destination = ipv4 ? destination_.ipv4 : destination_.ipv6;
+  Endpoint source{masked(fields.source, of_source.mask),
                   fields_ & kFieldSourcePort ? fields.source_port : uint16_t{0}};
-  Endpoint destination{
-      masked(fields.destination, ipv4 ? destination_masks_.ipv4 : destination_masks_.ipv6),
-      fields_ & kFieldDestinationPort ? fields.destination_port : uint16_t{0}};
+  Endpoint destination{masked(fields.destination, of_destination.mask),
+                       fields_ & kFieldDestinationPort ? fields.destination_port : uint16_t{0}};
   if (options_.symmetric && source.sorts_behind(destination)) {
+    // Both sides' selections are the same then, so that they need no swapping.
     std::swap(source, destination);
   }
 
   const size_t from = ipv4 ? kIpv4Offset : 0;
-  const size_t address_bytes = sizeof(Address) - from;
   uint8_t* end = out;
-  if (fields_ & kFieldSource) {
-    std::memcpy(end, source.address.data() + from, address_bytes);
-    end += address_bytes;
-  }
-  if (fields_ & kFieldDestination) {
-    std::memcpy(end, destination.address.data() + from, address_bytes);
-    end += address_bytes;
-  }
+  std::memcpy(end, source.address.data() + from, of_source.bytes);
+  end += of_source.bytes;
+  std::memcpy(end, destination.address.data() + from, of_destination.bytes);
+  end += of_destination.bytes;
   if (fields_ & kFieldSourcePort) {
     store_be16(end, source.port);
     end += 2;

@@ -4,15 +4,18 @@
 //   header fields --mask, order--> layout (0 … 37 bytes) --hash--> 32 or 64 bits --> bucket
 //
 //   | source address | destination address | source port | destination port | protocol |
-//     4 or 16 bytes    4 or 16               2             2                  1
+//     0 … 4 words      0 … 4 words           2 bytes       2 bytes            1 byte
 //
 // Only the selected fields stand in the layout, always in this order, in network byte order and
-// without gaps. An address is masked to its prefix and keeps its full length. With `symmetric` the
-// endpoint that sorts first (address, then port) is laid out as the source.
+// without gaps. An address is masked to its prefix and laid out in as many whole 32-bit words as
+// the prefix touches: four bytes for IPv4 and sixteen for IPv6, unless the prefix is shorter. With
+// `symmetric` the endpoint that sorts first (address, then port) is laid out as the source.
 //
 // How the hash becomes a bucket: SipHash, Toeplitz and CRC-32C give its low bits (for Toeplitz the
 // entry of a network card's indirection table); jhash gives (hash * buckets) >> 32, its top bits,
-// as the kernel's cluster match scales it.
+// as the kernel's cluster match (xt_cluster) scales it. With the source field alone jhash gives the
+// kernel's node numbers, from 0: for IPv6 with source_prefix_ipv6 = 32, because the kernel hashes
+// only the first word of an IPv6 address (measured; see the document named below).
 //
 // The layout is part of the cluster's contract: two nodes that disagree would both answer or both
 // stay silent. It is written down with golden values in docs/reference/hash-layout.md and carries a
@@ -85,19 +88,21 @@ class Distribution {
   const DistributionOptions& options() const { return options_; }
 
  private:
-  /// The bits of an Address that count, for both families; all zero where the address is not
-  /// selected, and for IPv4 in the 12 bytes before it.
-  struct Masks {
-    Address ipv4{};
-    Address ipv6{};
+  /// What counts of an address: the bits, and how many bytes of it are laid out.
+  struct Selection {
+    Address mask{};
+    uint8_t bytes = 0;
   };
-  static Masks make_masks(bool selected, unsigned prefix_ipv4, unsigned prefix_ipv6);
+  struct Side {
+    Selection ipv4, ipv6;
+  };
+  static Side make_side(bool selected, unsigned prefix_ipv4, unsigned prefix_ipv6);
   void choose_fields();
 
   DistributionOptions options_;
   uint8_t fields_ = 0;  ///< the selection that counts: with `symmetric`, closed over both sides
-  Masks source_masks_;
-  Masks destination_masks_;
+  Side source_;
+  Side destination_;
   SipKey sip_key_;
   uint32_t seed_ = 0;
   std::shared_ptr<const ToeplitzTable> toeplitz_;  ///< only for kToeplitz
