@@ -55,7 +55,8 @@ class Holding {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && dearer(heap[child + 1] as Held, heap[child] as Held)) child += 1;
+      if (child + 1 < heap.length && dearer(heap[child + 1] as Held, heap[child] as Held))
+        child += 1;
       const below = heap[child] as Held;
       if (!dearer(below, held)) break;
       heap[at] = below;

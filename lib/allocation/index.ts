@@ -1,6 +1,6 @@
 export {
-  type Allocation,
   ALLOCATION_NAMES_MAX,
+  type Allocation,
   bucketCounts,
   type Member,
   movedBuckets,

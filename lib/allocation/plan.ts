@@ -35,6 +35,9 @@ export interface PlanInput {
 
 /** The most names that an allocation can hold: an owner is sixteen bits, and the last value stays free. */
 export const ALLOCATION_NAMES_MAX = 65_535;
+/** The bounds of a weight that is not 0: within them no cost overflows. */
+export const WEIGHT_MIN = 0.001;
+export const WEIGHT_MAX = 65_535;
 
 function byName(left: Member, right: Member): number {
   return Buffer.compare(Buffer.from(left.name), Buffer.from(right.name));
@@ -53,8 +56,8 @@ function checked({ members, buckets }: PlanInput): Member[] {
     refuse('members with different names', 'members', 'a name twice');
   }
   for (const { weight } of members) {
-    if (!Number.isFinite(weight) || weight < 0) {
-      refuse('a number from 0 on', 'weight', String(weight));
+    if (weight !== 0 && !(weight >= WEIGHT_MIN && weight <= WEIGHT_MAX)) {
+      refuse(`0 or a number from ${WEIGHT_MIN} to ${WEIGHT_MAX}`, 'weight', String(weight));
     }
   }
   if (!members.some((member) => member.weight > 0)) {
@@ -93,7 +96,11 @@ function extended(names: readonly string[], members: readonly Member[]): readonl
   const known = new Set(names);
   const joined = members.map((member) => member.name).filter((name) => !known.has(name));
   if (names.length + joined.length > ALLOCATION_NAMES_MAX) {
-    refuse(`at most ${ALLOCATION_NAMES_MAX} names`, 'members', String(names.length + joined.length));
+    refuse(
+      `at most ${ALLOCATION_NAMES_MAX} names`,
+      'members',
+      String(names.length + joined.length),
+    );
   }
   return joined.length === 0 ? names : [...names, ...joined];
 }
@@ -171,7 +178,6 @@ export function movedBuckets(before: Allocation, after: Allocation): number[] {
     refuse(`${before.owners.length} buckets`, 'after', String(after.owners.length));
   }
   return [...after.owners.keys()].filter(
-    (bucket) =>
-      before.names[before.owners[bucket] ?? 0] !== after.names[after.owners[bucket] ?? 0],
+    (bucket) => before.names[before.owners[bucket] ?? 0] !== after.names[after.owners[bucket] ?? 0],
   );
 }

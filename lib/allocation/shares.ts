@@ -24,7 +24,11 @@ function exactShares(weights: readonly number[], buckets: number): Share[] {
  * @param held - how many buckets each node has already. A node that has more than its whole part keeps one of the buckets that
  *   are left before the rests are looked at: otherwise a bucket would move although both nodes' shares were right.
  */
-export function shares(weights: readonly number[], buckets: number, held?: readonly number[]): number[] {
+export function shares(
+  weights: readonly number[],
+  buckets: number,
+  held?: readonly number[],
+): number[] {
   const exact = exactShares(weights, buckets);
   const left = buckets - exact.reduce((sum, share) => sum + share.floor, 0);
   const keeps = ({ index, floor }: Share): number => ((held?.[index] ?? 0) > floor ? 1 : 0);

@@ -41,8 +41,9 @@ const UNUSABLE_LISTS = UNUSABLE.map(([what, network, bits, family]) => {
 export function unusableAs(address: string): string | undefined {
   const family = familyOf(address);
   // A list would also match an IPv4 subnet against a mapped IPv6 address: compare within the family only.
-  return UNUSABLE_LISTS.find((entry) => entry.family === family && entry.list.check(address, family))
-    ?.what;
+  return UNUSABLE_LISTS.find(
+    (entry) => entry.family === family && entry.list.check(address, family),
+  )?.what;
 }
 
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;

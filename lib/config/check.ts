@@ -39,7 +39,7 @@ function* checkAddresses({ addresses = [] }: Checkable): Generator<Problem> {
 }
 
 function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Problem> {
-  if (!nodes) return;
+  if (!nodes || nodes.length === 0) return;
   const names = nodes.map((each) => each?.name);
   for (const [index, name] of repeated(names)) {
     yield problem(`nodes[${index}].name`, 'a name that no other node has', show(name));
@@ -124,7 +124,11 @@ function* checkSizes({ tables, workers, sync, fragments }: Checkable): Generator
     const expected = `at least two heartbeats, ${2 * sync.heartbeat},`;
     yield problem('sync.failAfter', expected, show(sync.failAfter));
   }
-  if (fragments?.held && fragments.heldBytes !== undefined && fragments.heldBytes < fragments.held) {
+  if (
+    fragments?.held &&
+    fragments.heldBytes !== undefined &&
+    fragments.heldBytes < fragments.held
+  ) {
     const expected = `at least a byte for each held fragment, ${fragments.held},`;
     yield problem('fragments.heldBytes', expected, show(fragments.heldBytes));
   }

@@ -95,7 +95,11 @@ export const SECRET_BYTES_MAX = 65_536;
 function readBounded(file: string, bytesMax: number, path: string): Buffer | Problem {
   const fail = (received: string): Problem => ({
     path,
-    message: expectedSentence(`a file of at most ${bytesMax} bytes`, path || 'the configuration', received),
+    message: expectedSentence(
+      `a file of at most ${bytesMax} bytes`,
+      path || 'the configuration',
+      received,
+    ),
   });
   try {
     const { size } = statSync(file);

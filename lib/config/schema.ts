@@ -75,9 +75,10 @@ function name(text: string, derived?: string) {
 }
 
 function address(text: string) {
-  return note(z.string().refine(isAddress), { expected: 'an IPv4 or IPv6 address', text }).transform(
-    canonicalAddress,
-  );
+  return note(z.string().refine(isAddress), {
+    expected: 'an IPv4 or IPv6 address',
+    text,
+  }).transform(canonicalAddress);
 }
 
 function device(text: string) {
@@ -93,11 +94,14 @@ function device(text: string) {
 }
 
 function path(text: string, derived?: string) {
-  return note(z.string().refine((value) => value !== '' && !value.includes('\0')), {
-    expected: 'a path',
-    text,
-    ...(derived ? { derived } : {}),
-  });
+  return note(
+    z.string().refine((value) => value !== '' && !value.includes('\0')),
+    {
+      expected: 'a path',
+      text,
+      ...(derived ? { derived } : {}),
+    },
+  );
 }
 
 function seconds(fallback: number, text: string) {
@@ -107,7 +111,13 @@ function seconds(fallback: number, text: string) {
   }).default(fallback);
 }
 
-function timeouts(what: string, opening: number, established: number, closing: number, closes: boolean) {
+function timeouts(
+  what: string,
+  opening: number,
+  established: number,
+  closing: number,
+  closes: boolean,
+) {
   const unused = 'accepted and never used: no packet of these protocols closes a connection';
   return z
     .strictObject({
@@ -130,18 +140,28 @@ function prefix(of: string) {
 const node = z.strictObject({
   name: name('the node, as `node` on that node says it'),
   address: address('its node address: packets to it are always its own').optional(),
-  weight: note(z.number().min(0).max(65_535), {
-    expected: 'a number from 0 to 65535',
-    text: 'its share of the buckets beside the other weights; 0: none',
-  }).default(1),
+  weight: note(
+    z
+      .number()
+      .min(0)
+      .max(65_535)
+      .refine((value) => value === 0 || value >= 0.001),
+    {
+      expected: '0 or a number from 0.001 to 65535',
+      text: 'its share of the buckets beside the other weights; 0: none',
+    },
+  ).default(1),
 });
 
 const distribution = z.strictObject({
   hash: oneOf(HASHES, 'the hash function; all nodes must have the same').default('siphash'),
-  fields: note(z.array(oneOf(FIELDS, 'a header field of the opening packet')).min(1).max(FIELDS.length), {
-    expected: `a list of 1 to ${FIELDS.length} of ${FIELDS.join(', ')}`,
-    text: 'the header fields that are hashed; their order does not matter',
-  }).default(['source', 'sourcePort', 'destination', 'destinationPort']),
+  fields: note(
+    z.array(oneOf(FIELDS, 'a header field of the opening packet')).min(1).max(FIELDS.length),
+    {
+      expected: `a list of 1 to ${FIELDS.length} of ${FIELDS.join(', ')}`,
+      text: 'the header fields that are hashed; their order does not matter',
+    },
+  ).default(['source', 'sourcePort', 'destination', 'destinationPort']),
   buckets: note(
     z
       .number()
@@ -177,7 +197,9 @@ const tables = z.strictObject({
 });
 
 const fragments = z.strictObject({
-  held: integer(0, 65_536, 'fragments held because their first fragment has not come yet').default(256),
+  held: integer(0, 65_536, 'fragments held because their first fragment has not come yet').default(
+    256,
+  ),
   heldBytes: integer(0, 268_435_456, 'bytes of held fragments together').default(1_048_576),
   holdSeconds: note(z.number().min(0.1).max(60), {
     expected: 'a number of seconds from 0.1 to 60',
@@ -190,9 +212,11 @@ const LATER = 'Kept for the cluster protocol, which this version does not run: '
 const sync = z.strictObject({
   port: integer(1, 65_535, `${LATER}the port on which nodes speak to each other`).default(7946),
   heartbeat: integer(10, 60_000, `${LATER}milliseconds between heartbeats`).default(100),
-  failAfter: integer(20, 600_000, `${LATER}milliseconds of silence until a node is suspected`).default(
-    300,
-  ),
+  failAfter: integer(
+    20,
+    600_000,
+    `${LATER}milliseconds of silence until a node is suspected`,
+  ).default(300),
 });
 
 const drain = z.strictObject({
@@ -216,33 +240,35 @@ export function splitHostPort(text: string): { host: string; port: number } | un
 }
 
 const admin = z.strictObject({
-  socket: path('the Unix socket on which the node answers commands', '/run/flowsieve/<cluster>.sock').optional(),
-  http: note(z.string().refine((value) => splitHostPort(value) !== undefined), {
-    expected: 'host:port',
-    text: 'where metrics and status are also served over HTTP; nothing is when it is not given',
-  }).optional(),
+  socket: path(
+    'the Unix socket on which the node answers commands',
+    '/run/flowsieve/<cluster>.sock',
+  ).optional(),
+  http: note(
+    z.string().refine((value) => splitHostPort(value) !== undefined),
+    {
+      expected: 'host:port',
+      text: 'where metrics and status are also served over HTTP; nothing is when it is not given',
+    },
+  ).optional(),
 });
 
 /** The schema of a configuration, before what depends on several keys is checked and filled in. */
 export const configurationSchema = z.strictObject({
   cluster: name("the cluster's name; all nodes have the same"),
-  addresses: note(
-    z
-      .array(address('an address that all nodes share'))
-      .min(1)
-      .max(ADDRESSES_MAX),
-    {
-      expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
-      text: 'the cluster addresses; all nodes have the same, in the same order',
-    },
-  ),
+  addresses: note(z.array(address('an address that all nodes share')).min(1).max(ADDRESSES_MAX), {
+    expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
+    text: 'the cluster addresses; all nodes have the same, in the same order',
+  }),
   node: name('which of the nodes this one is', 'the host name').optional(),
   nodes: note(z.array(node).min(1).max(NODES_MAX), {
     expected: `a list of 1 to ${NODES_MAX} nodes`,
     text: 'all nodes of the cluster; their order does not matter',
     derived: 'this node alone',
   }).optional(),
-  interface: device('the interface on which the packets arrive; `run` needs it, `replay` does not').optional(),
+  interface: device(
+    'the interface on which the packets arrive; `run` needs it, `replay` does not',
+  ).optional(),
   topology: oneOf(['filter'], 'every node decides for itself which packets are its own', [
     'dispatcher',
   ]).default('filter'),
@@ -263,7 +289,9 @@ export const configurationSchema = z.strictObject({
     .transform((mac) => mac.toLowerCase())
     .optional(),
   deliver: z
-    .strictObject({ device: device('the TUN device that is made for delivery').default('flowsieve0') })
+    .strictObject({
+      device: device('the TUN device that is made for delivery').default('flowsieve0'),
+    })
     .prefault({}),
   distribution: distribution.prefault({}),
   tracking: oneOf(

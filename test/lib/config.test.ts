@@ -1,0 +1,505 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import {
+  type Configuration,
+  loadConfiguration,
+  parseConfiguration,
+  resolveDistribution,
+} from '../../lib/config/index.js';
+import { ConfigurationError } from '../../lib/errors/index.js';
+
+// The contract's example, letter by letter.
+const EXAMPLE = `
+cluster: web
+addresses: [192.0.2.100, "2001:db8::100"]
+node: node-1                       # default: host name
+nodes:
+  - { name: node-1, address: 192.0.2.1, weight: 1 }
+  - { name: node-2, address: 192.0.2.2 }
+interface: eth0
+topology: filter                   # filter | dispatcher
+role: server                       # server | gateway
+link: multicast                    # multicast | unicast | none
+deliver: { device: flowsieve0 }
+distribution: { hash: siphash, fields: [source, sourcePort, destination, destinationPort], buckets: 256 }
+tracking: observe                  # observe | own | os
+tables: { connections: 1000000, openingShare: 0.25 }
+timeouts: { tcp: { opening: 30, established: 7440, closing: 20 } }
+workers: 1
+secret: { file: /etc/flowsieve/secret }
+sync: { port: 7946, heartbeat: 100, failAfter: 300 }      # milliseconds
+quorum: majority                   # majority | paths (two nodes)
+drain: { deadline: 300, then: leave }                     # leave | wait | reset
+admin: { socket: /run/flowsieve/web.sock, http: "127.0.0.1:9146" }
+`;
+
+const SMALLEST = { cluster: 'web', addresses: ['192.0.2.100'] };
+const options = { hostName: 'node-1' };
+
+function parse(more: object = {}): Configuration {
+  return parseConfiguration({ ...SMALLEST, ...more }, options);
+}
+
+function problemsOf(source: string | object): Map<string, string> {
+  try {
+    parseConfiguration(source, options);
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError, String(error));
+    assert.equal(error.code, 'FLOWSIEVE_CONFIGURATION');
+    return new Map(error.problems.map(({ path, message }) => [path, message]));
+  }
+  return new Map();
+}
+
+function refused(more: object): Map<string, string> {
+  return problemsOf({ ...SMALLEST, ...more });
+}
+
+describe('configuration: what is accepted', () => {
+  it("takes the contract's example", () => {
+    const config = parseConfiguration(EXAMPLE, options);
+    assert.equal(config.cluster, 'web');
+    assert.deepEqual(config.addresses, ['192.0.2.100', '2001:db8::100']);
+    assert.deepEqual(config.nodes, [
+      { name: 'node-1', address: '192.0.2.1', weight: 1 },
+      { name: 'node-2', address: '192.0.2.2', weight: 1 },
+    ]);
+    assert.deepEqual(config.admin, {
+      socket: '/run/flowsieve/web.sock',
+      http: { host: '127.0.0.1', port: 9146 },
+    });
+    assert.deepEqual(config.secret, { file: '/etc/flowsieve/secret' });
+  });
+
+  it('takes JSON and objects alike', () => {
+    const text = JSON.stringify({ ...SMALLEST, node: 'n' }, null, '\t');
+    assert.deepEqual(parseConfiguration(text), parseConfiguration({ ...SMALLEST, node: 'n' }));
+  });
+
+  it('fills in the defaults of the design', () => {
+    const config = parse();
+    assert.equal(config.node, 'node-1');
+    assert.deepEqual(config.nodes, [{ name: 'node-1', weight: 1 }]);
+    assert.deepEqual(
+      [
+        config.topology,
+        config.role,
+        config.link,
+        config.tracking,
+        config.monitoring,
+        config.workers,
+      ],
+      ['filter', 'server', 'multicast', 'observe', true, 1],
+    );
+    assert.equal(config.deliver.device, 'flowsieve0');
+    assert.equal(config.distribution.buckets, 256);
+    assert.deepEqual(config.tables, { connections: 1_000_000, openingShare: 0.25 });
+    assert.deepEqual(config.timeouts.tcp, { opening: 30, established: 7440, closing: 20 });
+    assert.deepEqual([config.timeouts.udp.opening, config.timeouts.udp.established], [30, 120]);
+    assert.deepEqual([config.timeouts.icmp.opening, config.timeouts.icmp.established], [30, 30]);
+    assert.deepEqual(config.timeouts.sctp, { opening: 30, established: 7440, closing: 20 });
+    assert.deepEqual([config.timeouts.other.opening, config.timeouts.other.established], [30, 600]);
+    assert.deepEqual(config.sync, { port: 7946, heartbeat: 100, failAfter: 300 });
+    assert.deepEqual(config.drain, { deadline: 300, then: 'leave' });
+    assert.equal(config.admin.socket, '/run/flowsieve/web.sock');
+    assert.equal(config.admin.http, null);
+    assert.equal(config.secret, null);
+  });
+
+  it('one given timeout leaves the others of its protocol at their defaults', () => {
+    const { tcp, udp } = parse({ timeouts: { tcp: { closing: 5 } } }).timeouts;
+    assert.deepEqual(tcp, { opening: 30, established: 7440, closing: 5 });
+    assert.equal(udp.established, 120);
+  });
+
+  it('without monitoring one timeout per protocol applies', () => {
+    const { timeouts, warnings } = parse({
+      monitoring: false,
+      timeouts: { udp: { established: 9 } },
+    });
+    assert.deepEqual(timeouts.udp, { opening: 9, established: 9, closing: 9 });
+    assert.deepEqual(timeouts.tcp, { opening: 7440, established: 7440, closing: 7440 });
+    assert.ok(warnings.some((warning) => warning.includes('monitoring')));
+  });
+
+  it('spells every address in its one way', () => {
+    const config = parse({
+      addresses: ['2001:DB8:0:0::0100'],
+      nodes: [{ name: 'node-1', address: 'FD00::0:1' }],
+    });
+    assert.deepEqual(config.addresses, ['2001:db8::100']);
+    assert.equal(config.nodes[0]?.address, 'fd00::1');
+  });
+
+  it('is frozen all the way down', () => {
+    const visit = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return;
+      assert.ok(Object.isFrozen(value));
+      Object.values(value).forEach(visit);
+    };
+    visit(parseConfiguration(EXAMPLE, options));
+  });
+
+  it('weight 0 is allowed beside a weight above it', () => {
+    const nodes = [
+      { name: 'node-1', weight: 0 },
+      { name: 'node-2', weight: 0.5 },
+    ];
+    assert.equal(parse({ nodes }).nodes[0]?.weight, 0);
+  });
+});
+
+describe('configuration: the link address', () => {
+  it('multicast: 01:00:5e and the low 23 bits of the first IPv4 address (RFC 1112)', () => {
+    const { linkAddress } = parse({ addresses: ['2001:db8::1', '203.255.129.7', '10.1.2.3'] });
+    assert.equal(linkAddress, '01:00:5e:7f:81:07');
+  });
+
+  it('multicast without IPv4 and unicast come from a digest, alike on every node and unlike between clusters', () => {
+    const six = { addresses: ['2001:db8::1'] };
+    const first = parse(six).linkAddress ?? '';
+    assert.match(first, /^01:00:5e:[0-7]/);
+    assert.equal(parse({ ...six, node: 'other' }).linkAddress, first);
+    const unicast = parse({ link: 'unicast' }).linkAddress ?? '';
+    assert.match(unicast, /^02(:[0-9a-f]{2}){5}$/);
+    assert.notEqual(parse({ link: 'unicast', cluster: 'mail' }).linkAddress, unicast);
+    // SHA-256("web" NUL "192.0.2.100"), computed elsewhere.
+    assert.equal(unicast, '02:ea:a6:6d:88:b8');
+  });
+
+  it('none has none', () => {
+    assert.equal(parse({ link: 'none' }).linkAddress, null);
+    assert.ok(refused({ link: 'none', linkAddress: '02:00:00:00:00:01' }).has('linkAddress'));
+  });
+
+  it('a given one must fit the link', () => {
+    assert.equal(parse({ linkAddress: '03:BF:00:00:00:01' }).linkAddress, '03:bf:00:00:00:01');
+    assert.ok(refused({ linkAddress: '02:00:00:00:00:01' }).has('linkAddress'));
+    assert.ok(refused({ link: 'unicast', linkAddress: '01:00:5e:00:00:01' }).has('linkAddress'));
+    assert.ok(refused({ linkAddress: 'ff:ff:ff:ff:ff:ff' }).has('linkAddress'));
+    assert.ok(refused({ linkAddress: '01-00-5e-00-00-01' }).has('linkAddress'));
+  });
+});
+
+describe('configuration: what is refused', () => {
+  const wrong: readonly [path: string, more: object][] = [
+    ['bogus', { bogus: 1 }],
+    ['distribution.hsh', { distribution: { hsh: 'siphash' } }],
+    ['nodes[0].wieght', { nodes: [{ name: 'node-1', wieght: 2 }] }],
+    ['cluster', { cluster: '../etc' }],
+    ['cluster', { cluster: undefined }],
+    ['addresses', { addresses: [] }],
+    ['addresses', { addresses: undefined }],
+    ['addresses[0]', { addresses: ['192.0.2.256'] }],
+    ['addresses[0]', { addresses: ['fe80::1%eth0'] }],
+    ['addresses[0]', { addresses: ['127.0.0.1'] }],
+    ['addresses[0]', { addresses: ['224.0.0.5'] }],
+    ['addresses[0]', { addresses: ['0.0.0.0'] }],
+    ['addresses[0]', { addresses: ['255.255.255.255'] }],
+    ['addresses[0]', { addresses: ['::1'] }],
+    ['addresses[0]', { addresses: ['::'] }],
+    ['addresses[0]', { addresses: ['ff02::1'] }],
+    ['addresses[0]', { addresses: ['::ffff:192.0.2.1'] }],
+    ['addresses[1]', { addresses: ['2001:db8::1', '2001:DB8:0::1'] }],
+    ['node', { node: 'node-9', nodes: [{ name: 'node-1' }] }],
+    ['nodes', { nodes: [] }],
+    ['nodes', { nodes: [{ name: 'node-1', weight: 0 }] }],
+    ['nodes[0].weight', { nodes: [{ name: 'node-1', weight: -1 }] }],
+    ['nodes[1].name', { nodes: [{ name: 'node-1' }, { name: 'node-1' }] }],
+    ['nodes[0].address', { nodes: [{ name: 'node-1', address: '192.0.2.100' }] }],
+    ['nodes[0].address', { nodes: [{ name: 'node-1', address: '239.1.1.1' }] }],
+    [
+      'nodes[1].address',
+      {
+        nodes: [
+          { name: 'node-1', address: '10.0.0.1' },
+          { name: 'b', address: '10.0.0.1' },
+        ],
+      },
+    ],
+    ['interface', { interface: 'a-name-too-long!' }],
+    ['interface', { interface: 'eth 0' }],
+    ['deliver.device', { deliver: { device: 'up/down' } }],
+    ['deliver.device', { interface: 'flowsieve0' }],
+    ['topology', { topology: 'dispatcher' }],
+    ['role', { role: 'gateway' }],
+    ['tracking', { tracking: 'os' }],
+    ['distribution.hash', { distribution: { hash: 'md5' } }],
+    ['distribution.fields', { distribution: { fields: [] } }],
+    ['distribution.fields[0]', { distribution: { fields: ['ttl'] } }],
+    ['distribution.fields[1]', { distribution: { fields: ['source', 'source'] } }],
+    ['distribution.fields', { distribution: { symmetric: true, fields: ['source'] } }],
+    ['distribution.buckets', { distribution: { buckets: 8 } }],
+    ['distribution.buckets', { distribution: { buckets: 300 } }],
+    ['distribution.buckets', { distribution: { buckets: 131_072 } }],
+    ['distribution.key', { distribution: { key: 'xyz' } }],
+    ['distribution.key', { distribution: { key: '00112233' } }],
+    ['distribution.key', { distribution: { hash: 'toeplitz', key: '00'.repeat(39) } }],
+    ['distribution.prefixes.source.ipv4', { distribution: { prefixes: { source: { ipv4: 33 } } } }],
+    [
+      'distribution.prefixes.destination.ipv4',
+      { distribution: { symmetric: true, prefixes: { source: { ipv4: 24 } } } },
+    ],
+    ['monitoring', { monitoring: 'yes' }],
+    ['tables', { tables: null }],
+    ['tables.connections', { tables: { connections: 1.5 } }],
+    ['tables.openingShare', { tables: { openingShare: 0 } }],
+    ['tables.openingShare', { tables: { openingShare: 1.1 } }],
+    ['tables.openingShare', { workers: 64, tables: { connections: 64, openingShare: 0.5 } }],
+    ['timeouts.tcp.opening', { timeouts: { tcp: { opening: 0 } } }],
+    ['timeouts.quic', { timeouts: { quic: {} } }],
+    ['fragments.held', { fragments: { held: -1 } }],
+    ['workers', { workers: 0 }],
+    ['secret.file', { secret: {} }],
+    ['sync.failAfter', { sync: { heartbeat: 200, failAfter: 300 } }],
+    ['quorum', { quorum: 'paths' }],
+    ['quorum', { quorum: 'half' }],
+    ['drain.then', { drain: { then: 'explode' } }],
+    ['admin.http', { admin: { http: '9146' } }],
+    ['admin.http', { admin: { http: 'localhost:70000' } }],
+    ['admin.socket', { admin: { socket: `/${'x'.repeat(107)}` } }],
+  ];
+  for (const [path, more] of wrong) {
+    it(`${path}: ${JSON.stringify(more).slice(0, 70)}`, () => {
+      const problems = refused(more);
+      assert.deepEqual([...problems.keys()], [path]);
+      const message = problems.get(path) ?? '';
+      assert.match(message, /^Expected .+ for .+ but received .+\.$/);
+    });
+  }
+
+  it('what a later version will have is said to be missing here', () => {
+    const problems = refused({ topology: 'dispatcher', role: 'gateway', tracking: 'os' });
+    assert.deepEqual([...problems.keys()], ['topology', 'role', 'tracking']);
+    for (const message of problems.values())
+      assert.match(message, /which this version does not have\.$/);
+  });
+
+  it('no message repeats a key', () => {
+    const message = refused({ distribution: { key: 'c0ffee' } }).get('distribution.key') ?? '';
+    assert.ok(message.length > 0 && !message.includes('c0ffee'));
+  });
+
+  it('names everything that is wrong at once, also between keys beside a broken one', () => {
+    const problems = problemsOf({
+      cluster: 5,
+      addresses: ['192.0.2.1', 'x', '192.0.2.1', '127.0.0.1'],
+      nodes: [
+        { name: 'a', weight: -1 },
+        { name: 'a', address: '192.0.2.1' },
+      ],
+      workers: 1.5,
+      distribution: { buckets: 100 },
+      quorum: 'paths',
+      extra: true,
+      'and more': true,
+    });
+    assert.deepEqual(
+      new Set(problems.keys()),
+      new Set([
+        'cluster',
+        'addresses[1]',
+        'addresses[2]',
+        'addresses[3]',
+        'nodes[0].weight',
+        'nodes[1].name',
+        'nodes[1].address',
+        'node',
+        'workers',
+        'distribution.buckets',
+        'extra',
+        'and more',
+      ]),
+    );
+  });
+
+  it('a text that is neither YAML nor JSON is refused with its line', () => {
+    assert.match(problemsOf('cluster: web\naddresses: [').get('') ?? '', /line \d+, column \d+/);
+    assert.match(problemsOf('cluster: a\ncluster: b').get('') ?? '', /line 2/);
+    assert.match(problemsOf('').get('') ?? '', /received nothing/);
+    assert.match(problemsOf('- 1').get('') ?? '', /received the list/);
+    const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefghij']
+      .map((name, index) => `${name}: &${name} [${`*${'abcdefghi'[index]},`.repeat(9)}]`)
+      .join('\n')}`;
+    assert.ok(problemsOf(bomb).has(''));
+  });
+
+  it('whatever comes, the answer is a configuration or a list of problems', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), fc.object()), (source) => {
+        problemsOf(source);
+      }),
+    );
+    const keys = [
+      'cluster',
+      'addresses',
+      'nodes',
+      'distribution',
+      'timeouts',
+      'admin',
+      'secret',
+      'link',
+    ];
+    fc.assert(
+      fc.property(fc.dictionary(fc.constantFrom(...keys), fc.jsonValue()), (more) => {
+        refused(more);
+      }),
+    );
+  });
+
+  it('a host name that is no node name asks for a node', () => {
+    assert.throws(() => parseConfiguration(SMALLEST, { hostName: 'bad name' }), { path: 'node' });
+  });
+});
+
+describe('configuration: files and the secret', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'flowsieve-config-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  function write(name: string, text: string, mode = 0o600): string {
+    const file = join(folder, name);
+    writeFileSync(file, text);
+    chmodSync(file, mode);
+    return file;
+  }
+
+  function withSecret(secret: string, mode?: number): Configuration {
+    write('secret', secret, mode);
+    const file = write(
+      'web.yaml',
+      'cluster: web\naddresses: [192.0.2.100]\nsecret: { file: secret }\n',
+    );
+    return loadConfiguration(file, options);
+  }
+
+  // RFC 5869, written out: the twin of the library's.
+  function hkdf(material: string | Buffer, salt: string, info: string, bytes: number): string {
+    const extracted = createHmac('sha256', salt).update(material).digest();
+    let block = Buffer.alloc(0);
+    let out = Buffer.alloc(0);
+    for (let count = 1; out.length < bytes; count += 1) {
+      block = createHmac('sha256', extracted)
+        .update(block)
+        .update(info)
+        .update(Buffer.from([count]))
+        .digest();
+      out = Buffer.concat([out, block]);
+    }
+    return out.subarray(0, bytes).toString('hex');
+  }
+
+  it('the hash key is HKDF-SHA256 of the secret', () => {
+    const { key, hash, buckets } = resolveDistribution(withSecret('0123456789abcdef'));
+    assert.equal(
+      key.toString('hex'),
+      hkdf('0123456789abcdef', 'web', 'flowsieve distribution v1', 40),
+    );
+    assert.deepEqual([hash, buckets], ['siphash', 256]);
+  });
+
+  it('a line end behind the secret does not count', () => {
+    const key = resolveDistribution(withSecret('0123456789abcdef')).key;
+    assert.deepEqual(resolveDistribution(withSecret('0123456789abcdef\r\n')).key, key);
+  });
+
+  it('without a secret the key comes from the name of the cluster and a warning says so', () => {
+    const config = parse();
+    const key = resolveDistribution(config).key.toString('hex');
+    assert.equal(key, hkdf('web', 'web', 'flowsieve distribution v1', 40));
+    assert.ok(config.warnings.some((warning) => warning.includes('aim at one node')));
+    assert.ok(!withSecret('0123456789abcdef').warnings.some((warning) => warning.includes('aim')));
+  });
+
+  it('a given key is taken as it is, zeros behind it', () => {
+    const given = '000102030405060708090a0b0c0d0e0f';
+    const { key } = resolveDistribution(parse({ distribution: { key: given } }));
+    assert.equal(key.toString('hex'), given + '00'.repeat(24));
+  });
+
+  it('a configuration whose secret nobody has read gives no key', () => {
+    const config = parse({ secret: { file: 'secret' } });
+    assert.throws(() => resolveDistribution(config), {
+      code: 'FLOWSIEVE_STATE',
+      path: 'secret.file',
+    });
+    const read = parseConfiguration(
+      { ...SMALLEST, secret: { file: 'secret' } },
+      { ...options, secret: Buffer.from('0123456789abcdef') },
+    );
+    assert.equal(resolveDistribution(read).key.length, 40);
+  });
+
+  it('nothing that prints a configuration prints the secret', () => {
+    const config = withSecret('0123456789abcdef');
+    assert.ok(!JSON.stringify(config).includes('0123456789abcdef'));
+  });
+
+  it('a short or missing secret is a problem among the others', () => {
+    assert.throws(() => withSecret('short'), { path: 'secret.file' });
+    const file = write('bad.yaml', 'cluster: web\naddresses: [x]\nsecret: { file: nowhere }\n');
+    assert.throws(
+      () => loadConfiguration(file, options),
+      (error: ConfigurationError) => {
+        assert.deepEqual(
+          error.problems.map((problem) => problem.path),
+          ['addresses[0]', 'secret.file'],
+        );
+        return true;
+      },
+    );
+  });
+
+  it('a secret that others can read is warned of', () => {
+    const warned = (mode: number) =>
+      withSecret('0123456789abcdef', mode).warnings.some((warning) =>
+        warning.includes('chmod 600'),
+      );
+    assert.equal(warned(0o644), true);
+    assert.equal(warned(0o600), false);
+  });
+
+  it('a file that is not there is a configuration error', () => {
+    assert.throws(() => loadConfiguration(join(folder, 'none.yaml')), {
+      code: 'FLOWSIEVE_CONFIGURATION',
+    });
+  });
+});
+
+describe('configuration: warnings', () => {
+  const warned: readonly [word: string, more: object][] = [
+    ['jhash', { distribution: { hash: 'jhash', key: '00112233' } }],
+    [
+      'prefixes.source',
+      { distribution: { fields: ['destination'], prefixes: { source: { ipv4: 24 } } } },
+    ],
+    ['interface', {}],
+    ['sync', { sync: {} }],
+    ['admin.http', { admin: { http: '[2001:db8::1]:80' } }],
+    ['buckets', { distribution: { buckets: 16 }, nodes: many(17) }],
+  ];
+  for (const [word, more] of warned) {
+    it(`${word}: ${JSON.stringify(more).slice(0, 60)}`, () => {
+      const { warnings } = parse(more);
+      assert.ok(warnings.some((warning) => warning.includes(word) && warning.endsWith('.')));
+    });
+  }
+
+  it('a sound configuration has none', () => {
+    const config = parseConfiguration(
+      { ...SMALLEST, interface: 'eth0', secret: { file: 's' }, admin: { http: '127.0.0.1:80' } },
+      options,
+    );
+    assert.deepEqual(config.warnings, []);
+  });
+
+  function many(count: number): object[] {
+    return Array.from({ length: count }, (_, index) => ({ name: `node-${index + 1}` }));
+  }
+});
