@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 // so a change of one node leaves every other preference as it was.
 //
 // All nodes must compute the same plan, whatever their Node version and machine. Therefore only operations that IEEE 754
-// and the language define to the last bit are used: + - * / and 32-bit integers. Math.log is not among them.
+// and the language define to the last bit are used: + - * /, 32-bit integers and constants. Math.log is not among them.
 
 /** What the ranking knows of a node: its weight, and 64 bits that stand for its name. */
 export interface Ranked {
@@ -29,14 +29,11 @@ function mix(value: number): number {
   return bits ^ (bits >>> 16);
 }
 
-const LN2 = 0.6931471805599453;
-const SQRT2 = 1.4142135623730951;
-
 /** The natural logarithm of 0 < `value` < 1 by basic operations alone; within a few units in the last place. */
 export function naturalLogarithm(value: number): number {
   let mantissa = value;
   let doublings = 0;
-  while (mantissa < SQRT2 / 2) {
+  while (mantissa < Math.SQRT1_2) {
     mantissa *= 2;
     doublings += 1;
   }
@@ -45,7 +42,7 @@ export function naturalLogarithm(value: number): number {
   const square = ratio * ratio;
   let sum = 0;
   for (let odd = 21; odd >= 1; odd -= 2) sum = sum * square + 1 / odd;
-  return 2 * ratio * sum - doublings * LN2;
+  return 2 * ratio * sum - doublings * Math.LN2;
 }
 
 /** The cost of `bucket` at `node`; positive, and the same on every machine. */

@@ -224,7 +224,6 @@ const drain = z.strictObject({
     expected: 'a number of seconds from 0 to 2592000',
     text: `${LATER}seconds that a draining node keeps its open connections`,
   }).default(300),
-  // biome-ignore lint/suspicious/noThenProperty: the configuration's key is `then`, as the contract names it.
   then: oneOf(['leave', 'wait', 'reset'], `${LATER}what happens at the deadline`).default('leave'),
 });
 
