@@ -129,7 +129,11 @@ describe('host, in a private network namespace', function () {
 
   before(async () => {
     const links = await sh('ip -o link show');
-    assert.doesNotMatch(links, /link\/ether/, 'run me as README.md says: there are interfaces here');
+    assert.doesNotMatch(
+      links,
+      /link\/ether/,
+      'run me as README.md says: there are interfaces here',
+    );
   });
 
   beforeEach(async () => {
@@ -235,7 +239,10 @@ describe('host, in a private network namespace', function () {
         assert.match(sentences.join(), /program nft \(Debian package nftables\)/);
       });
       assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '0');
-      assert.deepEqual(host.list().map((each) => each.kind), ['nftTable']);
+      assert.deepEqual(
+        host.list().map((each) => each.kind),
+        ['nftTable'],
+      );
       assert.deepEqual(await host.undo(), []);
     });
 
@@ -243,7 +250,10 @@ describe('host, in a private network namespace', function () {
       const one = await prepare();
       const two = await prepare({ cluster: 'we-b', addresses: ['192.0.2.101'], device: 'tun1' });
       const tables = (await sh('nft list tables')).trim().split('\n').sort();
-      assert.match(tables.join(), /^table netdev flowsieve_we_b_[0-9a-f]{8},table netdev flowsieve_web$/);
+      assert.match(
+        tables.join(),
+        /^table netdev flowsieve_we_b_[0-9a-f]{8},table netdev flowsieve_web$/,
+      );
       await one.undo();
       assert.equal((await two.guardStatus()).installed, true);
     });
@@ -275,8 +285,12 @@ describe('host, in a private network namespace', function () {
       await prepare();
       await new Promise((resolve) => setTimeout(resolve, 300));
       // One generation: the old table goes and the new one comes in the same transaction.
-      const deleted = lines.findIndex((line) => line.startsWith('delete table netdev flowsieve_web'));
-      const added = lines.findLastIndex((line) => line.startsWith('add table netdev flowsieve_web'));
+      const deleted = lines.findIndex((line) =>
+        line.startsWith('delete table netdev flowsieve_web'),
+      );
+      const added = lines.findLastIndex((line) =>
+        line.startsWith('add table netdev flowsieve_web'),
+      );
       const ends = lines.flatMap((line, at) => (line.startsWith('# new generation') ? [at] : []));
       assert.ok(deleted >= 0 && added > deleted, lines.join('\n'));
       assert.ok(!ends.some((at) => at > deleted && at < added), lines.join('\n'));
@@ -287,7 +301,11 @@ describe('host, in a private network namespace', function () {
       const before = await state();
       await assert.rejects(
         prepare(),
-        refused('FLOWSIEVE_STATE', 1, new RegExp(`no running flowsieve .* found process ${child.pid}`)),
+        refused(
+          'FLOWSIEVE_STATE',
+          1,
+          new RegExp(`no running flowsieve .* found process ${child.pid}`),
+        ),
       );
       assert.deepEqual(await state(), before);
     });
@@ -309,7 +327,10 @@ describe('host, in a private network namespace', function () {
       const journal = join(runDirectory, 'web.journal.json');
       await writeFile(journal, (await readFile(journal, 'utf8')).slice(0, 200));
       const host = await prepare();
-      assert.match(notices.join(), /Expected a readable journal .* not JSON; it is kept as .*\.damaged/);
+      assert.match(
+        notices.join(),
+        /Expected a readable journal .* not JSON; it is kept as .*\.damaged/,
+      );
       assert.ok((await readdir(runDirectory)).includes('web.journal.json.damaged'));
       assert.equal((await sh('nft list tables')).trim(), 'table netdev flowsieve_web');
       await host.undo();
@@ -321,7 +342,10 @@ describe('host, in a private network namespace', function () {
       await killed(child);
       const journal = join(runDirectory, 'web.journal.json');
       const text = await readFile(journal, 'utf8');
-      await writeFile(journal, text.replace('net/ipv4/conf/cap0/arp_ignore', 'net/ipv4/conf/../ip_forward'));
+      await writeFile(
+        journal,
+        text.replace('net/ipv4/conf/cap0/arp_ignore', 'net/ipv4/conf/../ip_forward'),
+      );
       await prepare();
       assert.match(notices.join(), /something unknown at changes\.1\.target/);
     });
@@ -335,7 +359,10 @@ describe('host, in a private network namespace', function () {
       await writeFile(journal, text.replace(/"boot": "[^"]*"/, '"boot": "another"'));
       const host = await prepare();
       assert.deepEqual(notices, []);
-      assert.deepEqual(host.list().map((each) => each.kind), ['nftTable']);
+      assert.deepEqual(
+        host.list().map((each) => each.kind),
+        ['nftTable'],
+      );
     });
   });
 
@@ -378,7 +405,9 @@ describe('host, in a private network namespace', function () {
 
     it('keeps the kernel from answering for a cluster address, while a tap still sees the packets', async () => {
       await reveal();
-      await sh(`ip addr add ${IPV4}/32 dev tun0; ip addr add ${IPV6}/128 dev tun0 nodad; ip link set tun0 up`);
+      await sh(
+        `ip addr add ${IPV4}/32 dev tun0; ip addr add ${IPV6}/128 dev tun0 nodad; ip link set tun0 up`,
+      );
       for (const [what, command] of attempts.slice(0, 4)) {
         assert.equal(await client(command), 0, `without the guard there is an answer: ${what}`);
       }
@@ -394,7 +423,11 @@ describe('host, in a private network namespace', function () {
       assert.match(seen, /IP 192\.0\.2\.9 > 192\.0\.2\.100: ICMP echo request/);
       assert.match(seen, /IP6 2001:db8::9 > 2001:db8::100: ICMP6, echo request/);
       assert.match(seen, /IP 192\.0\.2\.9\.\d+ > 192\.0\.2\.100\.8080: Flags \[S\]/);
-      assert.doesNotMatch(seen, /(192\.0\.2\.100|2001:db8::100)(\.\d+)? > /, 'nothing came from a cluster address');
+      assert.doesNotMatch(
+        seen,
+        /(192\.0\.2\.100|2001:db8::100)(\.\d+)? > /,
+        'nothing came from a cluster address',
+      );
       assert.equal(await client('ping -c1 -W2 192.0.2.1'), 0, 'the node itself still answers');
       assert.equal(await client('ping -c1 -W2 2001:db8::1'), 0, 'over IPv6 as well');
     });
@@ -456,14 +489,20 @@ describe('host, in a private network namespace', function () {
   describe('what is missing or in the way', () => {
     it('names the program and its package when nft is not installed', async () => {
       await withPrograms(['ip'], () =>
-        assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /program nft \(Debian package nftables\)/)),
+        assert.rejects(
+          prepare(),
+          refused('FLOWSIEVE_MISSING', 3, /program nft \(Debian package nftables\)/),
+        ),
       );
       assert.deepEqual(await readdir(runDirectory), []);
     });
 
     it('names the program and its package when ip is not installed', async () => {
       await withPrograms(['nft'], () =>
-        assert.rejects(prepare(), refused('FLOWSIEVE_MISSING', 3, /program ip \(Debian package iproute2\)/)),
+        assert.rejects(
+          prepare(),
+          refused('FLOWSIEVE_MISSING', 3, /program ip \(Debian package iproute2\)/),
+        ),
       );
     });
 
@@ -505,7 +544,11 @@ describe('host, in a private network namespace', function () {
         await Host.prepare(${JSON.stringify(plain)}).catch((error) => console.log(error.code, error.exitCode, error.message));`;
       const without = ['--bounding-set', '-net_admin', '--inh-caps', '-net_admin'];
       const { stdout } = await execute('setpriv', [
-        ...without, process.execPath, '--input-type=module', '-e', script,
+        ...without,
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        script,
       ]); // prettier-ignore
       assert.match(stdout, /^FLOWSIEVE_PRIVILEGE 3 Expected the privilege CAP_NET_ADMIN/);
       assert.deepEqual(await readdir(runDirectory), []);

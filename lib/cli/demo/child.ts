@@ -104,7 +104,10 @@ export class Child {
       stop = this.onLine((line) => {
         if (wanted(line)) resolve(line);
       });
-      timer = setTimeout(() => reject(this.failure(`said nothing of it in ${deadlineMs} ms`)), deadlineMs);
+      timer = setTimeout(
+        () => reject(this.failure(`said nothing of it in ${deadlineMs} ms`)),
+        deadlineMs,
+      );
       void this.ended.then((end) => reject(this.failure(`ended (${describeEnd(end)})`)));
     });
     try {
@@ -131,7 +134,9 @@ export class Child {
 
   private failure(what: string): Error {
     const last = this.complaints.slice(-5).join(' | ');
-    return new Error(`Expected a line from ${this.name} but it ${what}${last === '' ? '' : `: ${last}`}.`);
+    return new Error(
+      `Expected a line from ${this.name} but it ${what}${last === '' ? '' : `: ${last}`}.`,
+    );
   }
 
   private read(
@@ -164,7 +169,8 @@ export async function until<T>(
   for (;;) {
     const value = await condition();
     if (value !== undefined && value !== false) return value;
-    if (performance.now() > end) throw new Error(`Expected ${what} within ${deadlineMs} ms but it did not come.`);
+    if (performance.now() > end)
+      throw new Error(`Expected ${what} within ${deadlineMs} ms but it did not come.`);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }

@@ -92,17 +92,26 @@ export class Cluster {
   }
 
   /** Starts `flowsieve run` on every node (or those named) and waits until each is ready. */
-  async startDaemons(nodes: readonly ClusterNode[] = this.nodes, argv: readonly string[] = []): Promise<void> {
+  async startDaemons(
+    nodes: readonly ClusterNode[] = this.nodes,
+    argv: readonly string[] = [],
+  ): Promise<void> {
     await Promise.all(
       nodes.map(async (node) => {
-        node.daemon = this.lab.spawn(node.name, flowsieve('run', '-c', node.configuration, ...argv));
+        node.daemon = this.lab.spawn(
+          node.name,
+          flowsieve('run', '-c', node.configuration, ...argv),
+        );
         await node.daemon.line((line) => line === 'ready', 20_000);
       }),
     );
   }
 
   /** Ends `flowsieve run` on every node (or those named). */
-  async stopDaemons(nodes: readonly ClusterNode[] = this.nodes, signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
+  async stopDaemons(
+    nodes: readonly ClusterNode[] = this.nodes,
+    signal: NodeJS.Signals = 'SIGINT',
+  ): Promise<void> {
     await Promise.all(nodes.map((node) => node.daemon?.stop(signal, 5_000)));
   }
 
@@ -132,7 +141,9 @@ export class Cluster {
         const members = status.members.map((member) => member.weight);
         return members.join() === weights.join();
       });
-      const plans = new Set(all.map((status) => JSON.stringify(status.members.map((one) => one.buckets))));
+      const plans = new Set(
+        all.map((status) => JSON.stringify(status.members.map((one) => one.buckets))),
+      );
       return agree && plans.size === 1 && all;
     });
   }

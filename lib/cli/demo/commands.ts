@@ -11,11 +11,13 @@ export interface Short extends Target {
   readonly do: 'short';
   readonly count: number;
   readonly concurrency: number;
+  /** How long one may take. */
+  readonly patienceMs: number;
 }
 
 /** Opens `count` conversations and keeps them open under `name` until they are released. */
 export interface Hold extends Target {
-  readonly do: 'lines' | 'streams' | 'flows';
+  readonly do: 'lines' | 'streams' | 'late' | 'flows';
   readonly name: string;
   readonly count: number;
   /** How often each says something, in milliseconds (streams are paced by the server). */

@@ -68,7 +68,8 @@ export async function datagrams(order: Datagrams): Promise<DatagramsResult> {
     }
   };
   // A few at a time: the point is the answers, not to overrun a socket's buffer.
-  for (let i = 0; i < flows.length; i += 16) await Promise.all(flows.slice(i, i + 16).map(exchange));
+  for (let i = 0; i < flows.length; i += 16)
+    await Promise.all(flows.slice(i, i + 16).map(exchange));
   const nodes: ByNode = {};
   for (const flow of flows) {
     flow.socket.close();

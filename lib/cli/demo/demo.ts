@@ -132,7 +132,9 @@ class Demo {
     this.progress('a client, a switch and three nodes stand in network namespaces of their own');
     await cluster.configure(WEIGHTS[0]);
     await Promise.all([cluster.startDaemons(), cluster.startServers()]);
-    this.progress(`\`flowsieve run\` is ready on every node; they share ${CLUSTER_IPV4} and ${CLUSTER_IPV6}`);
+    this.progress(
+      `\`flowsieve run\` is ready on every node; they share ${CLUSTER_IPV4} and ${CLUSTER_IPV6}`,
+    );
 
     const client = cluster.traffic();
     let before = await cluster.statuses();
@@ -141,7 +143,15 @@ class Demo {
       const changeMs = number === 0 ? 0 : await this.change(cluster, weights);
       const traffic = await this.drive(client, FAMILIES[number - 1]?.address);
       const after = await cluster.statuses();
-      this.rounds.push(round(weights, changeMs, { ...traffic, openings: traffic.openings + opened }, before, after));
+      this.rounds.push(
+        round(
+          weights,
+          changeMs,
+          { ...traffic, openings: traffic.openings + opened },
+          before,
+          after,
+        ),
+      );
       this.tell();
       before = after;
       opened = 0;
@@ -156,10 +166,13 @@ class Demo {
       for (const kind of ['lines', 'streams', 'flows'] as const) {
         const group = await client.hold(kind, `${HELD[kind]}, ${family}`, address, 30 * share);
         opened += group.opened;
-        if (group.failed > 0) throw new Error(`Expected ${kind} to open but ${JSON.stringify(group)}.`);
+        if (group.failed > 0)
+          throw new Error(`Expected ${kind} to open but ${JSON.stringify(group)}.`);
       }
     }
-    this.progress(`${opened} conversations are open: connections, transfers under way and UDP flows`);
+    this.progress(
+      `${opened} conversations are open: connections, transfers under way and UDP flows`,
+    );
     return opened;
   }
 
@@ -175,7 +188,8 @@ class Demo {
     client: Driver,
     downloadFrom: string | undefined,
   ): Promise<{ openings: number; failed: number }> {
-    const download = downloadFrom === undefined ? undefined : client.download(downloadFrom, this.downloadBytes);
+    const download =
+      downloadFrom === undefined ? undefined : client.download(downloadFrom, this.downloadBytes);
     // The outcome is looked at below; until then a failure must not count as unhandled.
     download?.catch(() => {});
     let [openings, failed] = [download === undefined ? 0 : 1, 0];
@@ -194,7 +208,9 @@ class Demo {
     if (last === undefined) return;
     const change = last.changeMs > 0 ? `, changed in ${last.changeMs.toFixed(0)} ms` : '';
     const took = last.taken.join(' + ');
-    this.progress(`weights ${last.weights.join(':')}${change}: ${last.openings} openings, taken ${took}`);
+    this.progress(
+      `weights ${last.weights.join(':')}${change}: ${last.openings} openings, taken ${took}`,
+    );
   }
 
   private async release(client: Driver): Promise<Record<string, Fared>> {
@@ -204,11 +220,16 @@ class Demo {
         held[`${what}, ${family}`] = await client.release(`${what}, ${family}`);
       }
     }
-    this.progress('the conversations that were open throughout have ended in good order or been counted as broken');
+    this.progress(
+      'the conversations that were open throughout have ended in good order or been counted as broken',
+    );
     return held;
   }
 
-  private async result(held: Record<string, Fared>, before: readonly NodeStatus[]): Promise<DemoResult> {
+  private async result(
+    held: Record<string, Fared>,
+    before: readonly NodeStatus[],
+  ): Promise<DemoResult> {
     const last = (await this.cluster?.statuses()) ?? [];
     const nodes = last.map((status, i) => ({
       name: status.node,
@@ -221,7 +242,10 @@ class Demo {
     const wrong = this.downloads.filter((one) => !one.correct).length;
     const failed = this.rounds.reduce((sum, one) => sum + one.failed, 0);
     const broken = groups.reduce((sum, one) => sum + one.broken + one.moved, wrong + failed);
-    const unaccounted = this.rounds.reduce((sum, one) => sum + Math.abs(total(one.taken) - one.openings), 0);
+    const unaccounted = this.rounds.reduce(
+      (sum, one) => sum + Math.abs(total(one.taken) - one.openings),
+      0,
+    );
     const passed = broken === 0 && this.rounds.every((one) => one.exactlyOnce);
     const seconds = (performance.now() - this.start) / 1000;
     const { rounds, downloads } = this;

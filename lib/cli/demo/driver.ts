@@ -41,12 +41,24 @@ export class Driver {
   }
 
   /** Short connections: each asks who is there and closes. */
-  short(address: string, count: number, concurrency = 16): Promise<ShortResult> {
-    return this.command<ShortResult>({ do: 'short', ...this.at(address), count, concurrency });
+  short(
+    address: string,
+    count: number,
+    concurrency = 16,
+    patienceMs = 15_000,
+  ): Promise<ShortResult> {
+    const order = { count, concurrency, patienceMs };
+    return this.command<ShortResult>({ do: 'short', ...this.at(address), ...order });
   }
 
   /** Opens conversations and keeps them open under a name. */
-  hold(kind: Hold['do'], name: string, address: string, count: number, everyMs = 200): Promise<Opened> {
+  hold(
+    kind: Hold['do'],
+    name: string,
+    address: string,
+    count: number,
+    everyMs = 200,
+  ): Promise<Opened> {
     return this.command<Opened>({ do: kind, name, ...this.at(address), count, everyMs });
   }
 
@@ -76,7 +88,12 @@ export class Driver {
     order: Pick<Datagrams, 'count' | 'each' | 'size'>,
     waitMs = 1_000,
   ): Promise<DatagramsResult> {
-    return this.command<DatagramsResult>({ do: 'datagrams', ...this.at(address), ...order, waitMs });
+    return this.command<DatagramsResult>({
+      do: 'datagrams',
+      ...this.at(address),
+      ...order,
+      waitMs,
+    });
   }
 
   /** Ends the program, and with it whatever is still open. */

@@ -10,6 +10,8 @@ import { kind, tally } from './transfers.js';
 /** How long an answer may take at the end before the conversation counts as broken. */
 const PATIENCE_MS = 10_000;
 const PHASES = 10;
+/** What a late transfer brings before it is ended. */
+const LATE_BYTES = 200_000;
 
 /** A group of open conversations. */
 export interface Held {
@@ -192,6 +194,25 @@ class Stream extends Connection {
   }
 }
 
+/** Opens with small packets only; its transfer happens when it is released. */
+class LateStream extends Stream {
+  private enough: (() => void) | undefined;
+
+  override async finish(): Promise<void> {
+    const arrival = new Promise<void>((resolve) => {
+      this.enough = resolve;
+    });
+    this.socket.write('.');
+    if (!(await inTime(Promise.race([arrival, this.closed])))) this.fail('stalled');
+    await super.finish();
+  }
+
+  protected override take(piece: Buffer): void {
+    super.take(piece);
+    if (this.bytes + piece.length >= LATE_BYTES) this.enough?.();
+  }
+}
+
 type Kind = new (node: string, socket: Duplex) => Conversation;
 
 function upgrade(order: Hold, path: string, Made: Kind): Promise<Conversation> {
@@ -220,6 +241,11 @@ export function holdLines(order: Hold): Promise<Held> {
 /** Transfers that are under way until they are released. */
 export function holdStreams(order: Hold): Promise<Held> {
   return openGroup(order, () => upgrade(order, '/stream', Stream));
+}
+
+/** Connections whose transfer begins when they are released. */
+export function holdLateStreams(order: Hold): Promise<Held> {
+  return openGroup(order, () => upgrade(order, '/later', LateStream));
 }
 
 class DatagramFlow implements Conversation {

@@ -85,8 +85,22 @@ export class Lab {
   /** Joins two namespaces by a veth pair; both ends come up. */
   async link(a: string, aDevice: string, b: string, bDevice: string): Promise<void> {
     const [left, right] = [this.prefix + a, this.prefix + b];
-    // prettier-ignore
-    await this.outside(['ip', 'link', 'add', aDevice, 'netns', left, 'type', 'veth', 'peer', 'name', bDevice, 'netns', right]);
+
+    await this.outside([
+      'ip',
+      'link',
+      'add',
+      aDevice,
+      'netns',
+      left,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      bDevice,
+      'netns',
+      right,
+    ]);
     await this.ip(a, [`link set ${aDevice} up`]);
     await this.ip(b, [`link set ${bDevice} up`]);
   }
@@ -98,12 +112,15 @@ export class Lab {
 
   /** Starts a program in a namespace. It is killed when this process ends, and stopped by {@link close}. */
   spawn(name: string, argv: readonly string[], options: ChildOptions = {}): Child {
-    if (this.closing !== undefined) throw new Error('Expected an open laboratory but it is closed.');
+    if (this.closing !== undefined)
+      throw new Error('Expected an open laboratory but it is closed.');
     const bind = 'mount --bind "$0" /run/flowsieve && exec "$@"';
     const inside = ['sh', '-c', bind, this.runDirectory(name), ...argv];
-    const child = new Child(`${name}: ${argv.slice(0, 3).join(' ')}`, [
-      'setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', this.prefix + name, ...inside,
-    ], options); // prettier-ignore
+    const child = new Child(
+      `${name}: ${argv.slice(0, 3).join(' ')}`,
+      ['setpriv', '--pdeathsig', 'KILL', 'ip', 'netns', 'exec', this.prefix + name, ...inside],
+      options,
+    );
     this.children.add(child);
     void child.ended.then(() => this.children.delete(child));
     return child;
@@ -111,7 +128,11 @@ export class Lab {
 
   /** Runs a program in a namespace to its end. */
   async run(name: string, argv: readonly string[], options: RunOptions = {}): Promise<Said> {
-    const said = await finish(this.spawn(name, argv, options), options.deadlineMs ?? 10_000, options.input);
+    const said = await finish(
+      this.spawn(name, argv, options),
+      options.deadlineMs ?? 10_000,
+      options.input,
+    );
     if (said.code !== 0 && options.mayFail !== true) {
       throw new Error(
         `Expected success of \`${argv.join(' ')}\` in ${name} but received code ${said.code}: ${said.stderr.trim()}`,
@@ -141,7 +162,9 @@ export class Lab {
   private async outside(argv: readonly string[]): Promise<void> {
     const said = await finish(new Child(argv[0] ?? '', argv), 10_000);
     if (said.code !== 0) {
-      throw new Error(`Expected success of \`${argv.join(' ')}\` but received: ${said.stderr.trim()}`);
+      throw new Error(
+        `Expected success of \`${argv.join(' ')}\` but received: ${said.stderr.trim()}`,
+      );
     }
   }
 }

@@ -36,10 +36,14 @@ export function privateNamespacesMissing(): string | undefined {
 export function enterPrivateNamespaces(): Promise<number> {
   const prepare = 'mount -t tmpfs none /run && exec setpriv --pdeathsig KILL "$0" "$@"';
   const argv = [...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn('unshare', [...unshareFlags(), 'sh', '-c', prepare, process.execPath, ...argv], {
-    stdio: 'inherit',
-    env: { ...process.env, [INSIDE]: '1' },
-  });
+  const child = spawn(
+    'unshare',
+    [...unshareFlags(), 'sh', '-c', prepare, process.execPath, ...argv],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [INSIDE]: '1' },
+    },
+  );
   // The terminal signals the whole group; what reaches only us is handed on, so that the child can clean up and we can tell how it ended.
   const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on('SIGTERM', hand);

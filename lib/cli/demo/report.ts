@@ -8,7 +8,9 @@ function table(head: readonly string[], rows: readonly (readonly Cell[])[]): str
   const text = [head, ...rows].map((row) => row.map(show));
   const widths = head.map((_, i) => Math.max(...text.map((row) => row[i]?.length ?? 0)));
   const line = (row: readonly string[]): string =>
-    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  ');
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('  ');
   const rule = widths.map((width) => '-'.repeat(width)).join('  ');
   const [first = [], ...others] = text;
   return [line(first), rule, ...others.map(line)];
@@ -64,8 +66,14 @@ export function describeDemo(result: DemoResult, colour: boolean): string {
     '',
     ...downloads,
     '',
-    verdict(once, `${show(openings)} opening packets, ${result.unaccounted} not taken by exactly one node`),
-    verdict(result.broken === 0, `${changes} changes of the weights, ${result.broken} connections broken`),
+    verdict(
+      once,
+      `${show(openings)} opening packets, ${result.unaccounted} not taken by exactly one node`,
+    ),
+    verdict(
+      result.broken === 0,
+      `${changes} changes of the weights, ${result.broken} connections broken`,
+    ),
     `(Openings pause while a change reaches the nodes one after another.) ${result.seconds.toFixed(1)} s in all.`,
   ].join('\n');
 }

@@ -6,6 +6,7 @@
 //   POST /upload               the SHA-256 and length of what was sent, as JSON
 //   GET  /hold   (upgrade)     echoes lines, each behind the node's name, until the client closes
 //   GET  /stream (upgrade)     sends the pattern at a steady pace until the client sends a byte, then closes
+//   GET  /later (upgrade)      the same, but begins only when the client sends a byte
 //   UDP                        echoes each datagram behind the node's name and a space
 //
 // TCP listens on every address, because the cluster address comes and goes with flowsieve's device. A UDP answer must come from the address
@@ -51,7 +52,8 @@ function answer(request: IncomingMessage, response: ServerResponse, name: string
   const url = new URL(request.url ?? '/', 'http://cluster');
   response.setHeader('x-node', name);
   if (url.pathname === '/who') response.end(name);
-  else if (url.pathname === '/bytes') sendPattern(response, Number(url.searchParams.get('n') ?? '0'));
+  else if (url.pathname === '/bytes')
+    sendPattern(response, Number(url.searchParams.get('n') ?? '0'));
   else if (url.pathname === '/upload') receive(request, response);
   else response.writeHead(404).end();
 }
@@ -70,6 +72,7 @@ class Conversations {
     const head = ['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', 'Upgrade: pattern'];
     socket.write(`${[...head, `X-Node: ${this.name}`].join('\r\n')}\r\n\r\n`);
     if (request.url === '/stream') this.stream(socket);
+    else if (request.url === '/later') socket.once('data', () => this.stream(socket));
     else this.hold(socket);
   }
 

@@ -2,9 +2,9 @@
 // standard input (Command) and answers each with one JSON line that carries the command's id (Answer). It ends when its input ends.
 import { createInterface } from 'node:readline';
 import type { Answer, Command, CommandBody } from './commands.js';
-import { type Held, holdDatagrams, holdLines, holdStreams } from './held.js';
-import { download, shortConnections, upload } from './transfers.js';
 import { datagrams } from './datagrams.js';
+import { type Held, holdDatagrams, holdLateStreams, holdLines, holdStreams } from './held.js';
+import { download, shortConnections, upload } from './transfers.js';
 
 const held = new Map<string, Held>();
 
@@ -22,6 +22,8 @@ function perform(command: CommandBody): Promise<unknown> {
       return hold(command.name, holdLines(command));
     case 'streams':
       return hold(command.name, holdStreams(command));
+    case 'late':
+      return hold(command.name, holdLateStreams(command));
     case 'flows':
       return hold(command.name, holdDatagrams(command));
     case 'look':

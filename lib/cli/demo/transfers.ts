@@ -22,9 +22,9 @@ function nodeOf(response: IncomingMessage): string {
 }
 
 /** One connection of its own that asks who is there; resolves with the node's name. */
-function ask(address: string, port: number): Promise<string> {
+function ask({ address, port, patienceMs }: Short): Promise<string> {
   return new Promise((resolve, reject) => {
-    const options = { host: address, port, path: '/who', agent: false, timeout: PATIENCE_MS };
+    const options = { host: address, port, path: '/who', agent: false, timeout: patienceMs };
     const question = request(options, (response) => {
       let said = '';
       response.on('data', (piece: Buffer) => {
@@ -53,7 +53,7 @@ export async function shortConnections(order: Short): Promise<ShortResult> {
       left -= 1;
       const start = performance.now();
       try {
-        tally(nodes, await ask(order.address, order.port));
+        tally(nodes, await ask(order));
         times.push(performance.now() - start);
       } catch (error) {
         tally(errors, kind(error));
@@ -87,7 +87,12 @@ export function download(order: Bulk): Promise<BulkResult> {
       response.on('error', reject);
       response.on('end', () => {
         const seconds = (performance.now() - start) / 1000;
-        resolve({ node: nodeOf(response), bytes, seconds, correct: correct && bytes === order.bytes });
+        resolve({
+          node: nodeOf(response),
+          bytes,
+          seconds,
+          correct: correct && bytes === order.bytes,
+        });
       });
     });
     question.on('timeout', () => question.destroy(new Error(`silent for ${PATIENCE_MS} ms`)));

@@ -1,0 +1,153 @@
+// The client's wire: a capture taken by tcpdump, read by a small reader of its own, so that nothing of flowsieve judges flowsieve.
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Child } from '../../lib/cli/demo/child.js';
+import type { Lab } from '../../lib/cli/demo/lab.js';
+import { until } from './support.js';
+
+/** A captured frame from its Ethernet header on. */
+export interface WireFrame {
+  readonly timeMs: number;
+  readonly bytes: Buffer;
+}
+
+let captures = 0;
+
+/** A running capture on one interface of a namespace. */
+export class Capture {
+  private constructor(
+    private readonly tcpdump: Child,
+    private readonly path: string,
+  ) {}
+
+  /** Starts one; packets are seen from when this resolves. */
+  static async start(
+    lab: Lab,
+    namespace: string,
+    filter: string,
+    device = 'eth0',
+  ): Promise<Capture> {
+    captures += 1;
+    const path = join(lab.directory, `capture-${captures}.pcap`);
+    const argv = [
+      'tcpdump',
+      '-i',
+      device,
+      '-n',
+      '-U',
+      '--immediate-mode',
+      '-s',
+      '200',
+      '-B',
+      '16384',
+      '-Z',
+      'root',
+    ];
+    const tcpdump = lab.spawn(namespace, [...argv, '-w', path, filter]);
+    await until('tcpdump at work', () =>
+      tcpdump.stderr.some((line) => line.includes('listening on')),
+    );
+    return new Capture(tcpdump, path);
+  }
+
+  /** Ends the capture; gives its frames. Fails when tcpdump lost some. */
+  async stop(): Promise<WireFrame[]> {
+    // On a signal tcpdump leaves what it has not read yet.
+    let size = -1;
+    await until(
+      'the end of the capture',
+      async () => {
+        const before = size;
+        size = (await stat(this.path)).size;
+        return size === before;
+      },
+      10_000,
+      100,
+    );
+    await this.tcpdump.stop('SIGINT');
+    const lost = this.tcpdump.stderr.find((line) =>
+      /^[1-9]\d* packets dropped by kernel/.test(line),
+    );
+    if (lost !== undefined) throw new Error(`Expected a whole capture but ${lost}.`);
+    return readPcap(await readFile(this.path));
+  }
+}
+
+/** Reads a little-endian pcap file with microseconds, which is what tcpdump writes here. */
+export function readPcap(file: Buffer): WireFrame[] {
+  if (file.readUInt32LE(0) !== 0xa1b2c3d4) throw new Error('Expected a pcap file of this machine.');
+  const frames: WireFrame[] = [];
+  for (let at = 24; at + 16 <= file.length; ) {
+    const timeMs = file.readUInt32LE(at) * 1000 + file.readUInt32LE(at + 4) / 1000;
+    const length = file.readUInt32LE(at + 8);
+    frames.push({ timeMs, bytes: file.subarray(at + 16, at + 16 + length) });
+    at += 16 + length;
+  }
+  return frames;
+}
+
+/** What the handshakes on the wire need of a TCP segment. */
+interface Segment {
+  readonly source: string;
+  readonly destination: string;
+  readonly sequence: number;
+  readonly acknowledgement: number;
+  readonly flags: number;
+}
+
+const SYN = 0x02;
+const RST = 0x04;
+const ACK = 0x10;
+
+function segmentOf(frame: Buffer): Segment | undefined {
+  const type = frame.readUInt16BE(12);
+  const ip = frame.subarray(14);
+  if (type === 0x0800 && ip[9] === 6 && (ip.readUInt16BE(6) & 0x1fff) === 0) {
+    return segmentAt(ip, ((ip[0] ?? 0) & 15) * 4, ip.subarray(12, 16), ip.subarray(16, 20));
+  }
+  if (type === 0x86dd && ip[6] === 6)
+    return segmentAt(ip, 40, ip.subarray(8, 24), ip.subarray(24, 40));
+  return undefined;
+}
+
+function segmentAt(ip: Buffer, at: number, source: Buffer, destination: Buffer): Segment {
+  return {
+    source: `${source.toString('hex')}:${ip.readUInt16BE(at)}`,
+    destination: `${destination.toString('hex')}:${ip.readUInt16BE(at + 2)}`,
+    sequence: ip.readUInt32BE(at + 4),
+    acknowledgement: ip.readUInt32BE(at + 8),
+    flags: ip[at + 13] ?? 0,
+  };
+}
+
+/** One opening of a TCP connection as the client's wire saw it. */
+export interface Opening {
+  readonly timeMs: number;
+  /** Distinct initial sequence numbers with which it was answered: one for each node that took it. */
+  readonly answers: Set<number>;
+}
+
+/** The openings in a capture; a retransmitted SYN is the same opening. */
+export function openingsIn(frames: readonly WireFrame[]): Opening[] {
+  const openings = new Map<string, Opening>();
+  for (const { timeMs, bytes } of frames) {
+    const segment = segmentOf(bytes);
+    if (segment === undefined || (segment.flags & SYN) === 0) continue;
+    if ((segment.flags & ACK) === 0) {
+      const key = `${segment.source} ${segment.sequence}`;
+      if (!openings.has(key)) openings.set(key, { timeMs, answers: new Set() });
+    } else {
+      const key = `${segment.destination} ${(segment.acknowledgement - 1) >>> 0}`;
+      openings.get(key)?.answers.add(segment.sequence);
+    }
+  }
+  return [...openings.values()];
+}
+
+/** How many TCP resets are in a capture. */
+export function resetsIn(frames: readonly WireFrame[]): number {
+  return frames.filter(({ bytes }) => ((segmentOf(bytes)?.flags ?? 0) & RST) !== 0).length;
+}
+
+/** The tcpdump filter for SYN and SYN-ACK of both families. */
+export const HANDSHAKES = '(tcp and tcp[13] & 2 != 0) or (ip6 and ip6[6] = 6 and ip6[53] & 2 != 0)';
