@@ -203,8 +203,8 @@ const fragments = z.strictObject({
   heldBytes: integer(0, 268_435_456, 'bytes of held fragments together').default(1_048_576),
   holdSeconds: note(z.number().min(0.1).max(60), {
     expected: 'a number of seconds from 0.1 to 60',
-    text: 'how long a fragment is held, and how long the verdict of a first fragment is kept for the later ones',
-  }).default(5),
+    text: 'how long a fragment is held for its first one',
+  }).default(1),
 });
 
 const LATER = 'Kept for the cluster protocol, which this version does not run: ';
@@ -316,7 +316,7 @@ export const configurationSchema = z.strictObject({
   secret: z
     .strictObject({
       file: path(
-        "a file with the cluster's secret, at least 16 bytes, relative to the configuration's folder; spaces and line " +
+        "with `secret`: a file with the cluster's secret, at least 16 bytes, relative to the configuration's folder; spaces and line " +
           'ends at its end do not count',
       ),
     })

@@ -1,0 +1,152 @@
+// docs/reference/configuration.md and docs/reference/errors.md are made from the schema and from the list of error codes, so
+// that they cannot say anything else than the program does.
+//
+//   node test/check/config-docs.mjs           fails when a page is stale
+//   node test/check/config-docs.mjs --write   writes the pages
+//
+// It reads the compiled program: build first.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+
+const root = new URL('../../', import.meta.url);
+const dist = new URL(process.env.FLOWSIEVE_DIST ?? 'dist/', root);
+const load = (path) => import(new URL(`lib/${path}`, dist));
+
+const { configurationSchema } = await load('config/schema.js');
+const { bare, notesOf } = await load('config/problems.js');
+const { parseConfiguration } = await load('config/index.js');
+const { ERROR_CODES } = await load('errors/index.js');
+
+const EXAMPLE = `cluster: web
+addresses: [192.0.2.100, "2001:db8::100"]
+node: node-1                       # default: the host name
+nodes:
+  - { name: node-1, address: 192.0.2.1, weight: 1 }
+  - { name: node-2, address: 192.0.2.2 }
+interface: eth0
+link: multicast
+distribution: { hash: siphash, fields: [source, sourcePort, destination, destinationPort], buckets: 256 }
+tracking: observe
+tables: { connections: 1000000, openingShare: 0.25 }
+timeouts: { tcp: { opening: 30, established: 7440, closing: 20 } }
+workers: 1
+secret: { file: /etc/flowsieve/secret }
+admin: { socket: /run/flowsieve/web.sock, http: "127.0.0.1:9146" }
+`;
+
+function defaultOf(schema, notes) {
+  if (schema instanceof z.ZodDefault) {
+    const value = schema.def.defaultValue;
+    return `\`${Array.isArray(value) ? `[${value.join(', ')}]` : value}\``;
+  }
+  if (notes?.derived) return notes.derived.replace(/\S*<\S*/, (path) => `\`${path}\``);
+  return schema instanceof z.ZodOptional ? 'none' : 'required';
+}
+
+function leafRow(path, schema) {
+  const notes = notesOf(schema);
+  if (!notes) throw new Error(`${path} has no notes in the schema.`);
+  const later = notes.refused ? ` (not in this version: ${notes.refused.join(', ')})` : '';
+  const cells = [`\`${path}\``, notes.expected + later, defaultOf(schema, notes), notes.text];
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+}
+
+function* rows(path, schema) {
+  const inner = bare(schema);
+  if (notesOf(schema)) yield leafRow(path, schema);
+  if (inner instanceof z.ZodObject) {
+    for (const [key, part] of Object.entries(inner.shape)) {
+      yield* rows(path === '' ? key : `${path}.${key}`, part);
+    }
+  }
+  if (inner instanceof z.ZodArray && bare(inner.element) instanceof z.ZodObject) {
+    yield* rows(`${path}[]`, inner.element);
+  }
+}
+
+const GENERATED =
+  '<!-- Made by test/check/config-docs.mjs from the program itself; edit there. -->';
+
+function configurationPage() {
+  parseConfiguration(EXAMPLE); // The example on the page must be a valid one.
+  return `# Configuration
+
+${GENERATED}
+
+One file, YAML or JSON, the same for every node but for \`node\`. Unknown keys are errors. Everything that is wrong is named
+at once, one sentence for each problem, with its path: \`flowsieve check FILE\`.
+
+\`\`\`yaml
+${EXAMPLE}\`\`\`
+
+## Keys
+
+| key | takes | default | what it is |
+|---|---|---|---|
+${[...rows('', configurationSchema)].join('\n')}
+
+## Between the keys
+
+- Addresses are unicast, each stands once, and a node address is never a cluster address.
+- Node names and node addresses are each other's only ones; \`node\` is one of \`nodes\`, and at least one weight is above 0.
+- \`symmetric: true\` needs \`source\` with \`destination\` and \`sourcePort\` with \`destinationPort\`, and equal prefixes for both sides:
+  otherwise the two directions of a connection would hash different bytes.
+- \`linkAddress\` is a group address with \`link: multicast\`, a unicast one with \`link: unicast\`, and not given with \`link: none\`.
+- \`quorum: paths\` is for exactly two nodes. \`sync.failAfter\` is at least two heartbeats.
+- \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
+- \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
+
+## The hash key
+
+All nodes must hash with the same key, and nobody else should know it: who does can open connections that all fall on one node.
+
+1. \`distribution.key\`, when it is given, with zeros behind it up to 40 bytes.
+2. Otherwise HKDF-SHA256 (RFC 5869) of the secret: salt the name of the cluster, info \`flowsieve distribution v1\`, 40 bytes.
+3. Without a secret the name of the cluster takes its place, and a warning says that anyone who knows it can aim at one node.
+
+\`siphash\` uses the first 16 bytes, \`toeplitz\` all 40, \`crc32c\` and \`jhash\` the first 4 as a little-endian seed. Only \`siphash\` keeps
+somebody who sees the answers from finding addresses that collide; the others are there to agree with other machinery.
+
+## What this version does not run
+
+- \`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
+- \`sync\`, \`quorum\` and \`drain\` are checked and kept, and do nothing: they belong to the cluster protocol. Nodes plan the allocation
+  from their configurations, which therefore must agree in \`cluster\`, \`addresses\`, \`nodes\`, \`distribution\` and the secret.
+`;
+}
+
+function errorsPage() {
+  const lines = Object.entries(ERROR_CODES).map(
+    ([code, { exitCode, sentence }]) => `| \`${code}\` | ${exitCode} | ${sentence} |`,
+  );
+  return `# Errors
+
+${GENERATED}
+
+Every error of the TypeScript API is a \`FlowsieveError\` with a \`code\`, the offending configuration \`path\` when there is one, and
+its \`cause\`. Messages have one shape: *Expected X for Y but received Z.* Commands end with the exit status of the table; 0 is done.
+
+| code | exit status | meaning |
+|---|---|---|
+${lines.join('\n')}
+`;
+}
+
+const pages = [
+  ['docs/reference/configuration.md', configurationPage()],
+  ['docs/reference/errors.md', errorsPage()],
+];
+let stale = 0;
+for (const [path, text] of pages) {
+  const file = fileURLToPath(new URL(path, root));
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+  if (process.argv.includes('--write')) {
+    writeFileSync(file, text);
+    console.log(`${path} written`);
+  } else {
+    console.error(`${path} is stale: run node test/check/config-docs.mjs --write after a build.`);
+    stale += 1;
+  }
+}
+process.exitCode = stale > 0 ? 1 : 0;
