@@ -1,0 +1,140 @@
+// How a command asks the running node.
+import { type IncomingMessage, request } from 'node:http';
+import { ERROR_CODES, type ErrorCode, FlowsieveError } from '../errors/index.js';
+import type { AllocationView, ConnectionsPage, ConnectionsQuery, ConnectionView, Status } from '../node/types.js';
+import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
+
+/** Whom to ask. */
+export interface AdminClientOptions {
+  readonly cluster: string;
+  /** Path of the Unix socket. */
+  readonly socket: string;
+  /** How long an answer may take; default 10 s. */
+  readonly deadlineMs?: number;
+}
+
+const DEADLINE_MS = 10_000;
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A client of {@link AdminServer}; it holds nothing open between two questions. */
+export class AdminClient {
+  constructor(private readonly options: AdminClientOptions) {}
+
+  /** All of the node at this moment. */
+  status(): Promise<Status> {
+    return this.getJson<Status>('/status');
+  }
+
+  /** One page of connections. */
+  connections(query: Partial<ConnectionsQuery> = {}): Promise<ConnectionsPage> {
+    const parameters = formatConnectionsQuery(query);
+    return this.getJson<ConnectionsPage>(`/connections${parameters === '' ? '' : `?${parameters}`}`);
+  }
+
+  /** All connections that are wanted, page by page. */
+  async *everyConnection(query: Omit<Partial<ConnectionsQuery>, 'cursor'> = {}): AsyncGenerator<ConnectionView> {
+    let cursor: string | null | undefined;
+    while (cursor !== null) {
+      const page = await this.connections({ limit: CONNECTIONS_LIMIT_MAX, ...query, cursor });
+      yield* page.connections;
+      cursor = page.cursor;
+    }
+  }
+
+  /** The allocation that is in force. */
+  allocation(): Promise<AllocationView> {
+    return this.getJson<AllocationView>('/allocation');
+  }
+
+  /** The metrics, as Prometheus reads them. */
+  async metrics(): Promise<string> {
+    const { status, text } = await this.get('/metrics');
+    if (status !== 200) throw refusal(status, text);
+    return text;
+  }
+
+  // The other end is this very package, so what it sends is taken at its word once it is JSON.
+  private async getJson<T>(path: string): Promise<T> {
+    const { status, text } = await this.get(path);
+    if (status !== 200) throw refusal(status, text);
+    return parseJson(text) as T;
+  }
+
+  private get(path: string): Promise<{ status: number; text: string }> {
+    const { socket, deadlineMs = DEADLINE_MS } = this.options;
+    const signal = AbortSignal.timeout(deadlineMs);
+    return new Promise<{ status: number; text: string }>((resolve, reject) => {
+      const asked = request({ socketPath: socket, path, agent: false, signal }, (answer) => {
+        readAnswer(answer).then((text) => resolve({ status: answer.statusCode ?? 0, text }), reject);
+      });
+      asked.once('error', reject);
+      asked.end();
+    }).catch((error: unknown) => {
+      throw error instanceof FlowsieveError ? error : this.unreachable(error, deadlineMs);
+    });
+  }
+
+  private unreachable(error: unknown, deadlineMs: number): FlowsieveError {
+    const { cluster, socket } = this.options;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      return new FlowsieveError(
+        'FLOWSIEVE_UNREACHABLE',
+        `Expected a running flowsieve for cluster ${cluster} at ${socket} but found none.`,
+        { cause: error },
+      );
+    }
+    if (code === 'EACCES' || code === 'EPERM') {
+      return new FlowsieveError(
+        'FLOWSIEVE_PRIVILEGE',
+        `Expected permission to connect to ${socket} but the kernel refused; it belongs to the user who runs flowsieve.`,
+        { cause: error },
+      );
+    }
+    if (code === 'ABORT_ERR') {
+      return new FlowsieveError(
+        'FLOWSIEVE_TIMEOUT',
+        `Expected an answer from ${socket} within ${deadlineMs / 1000} s but received none.`,
+        { cause: error },
+      );
+    }
+    return new FlowsieveError(
+      'FLOWSIEVE_UNREACHABLE',
+      `Expected an answer from ${socket} but received ${String(code ?? error)}.`,
+      { cause: error },
+    );
+  }
+}
+
+async function readAnswer(answer: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of answer as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes > ANSWER_BYTES_MAX) throw malformed(`more than ${ANSWER_BYTES_MAX} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function refusal(status: number, text: string): FlowsieveError {
+  const body = parseJson(text);
+  if (typeof body === 'object' && body !== null && 'code' in body && 'message' in body) {
+    const code = String(body.code);
+    const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : 'FLOWSIEVE_REFUSED';
+    return new FlowsieveError(known, String(body.message));
+  }
+  return malformed(`status ${status} without a reason`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed('something that is not JSON');
+  }
+}
+
+function malformed(what: string): FlowsieveError {
+  return new FlowsieveError('FLOWSIEVE_FORMAT', `Expected an answer of flowsieve but received ${what}.`);
+}

@@ -1,0 +1,201 @@
+// What a running node shows of itself: the contract of `status --json`, `connections --json` and `allocation --json`, of the admin
+// server's answers, and of the TypeScript API. Fields are added here, never renamed: scripts outside rely on them.
+//
+// Times are seconds, as in `replay --json`: since the Unix epoch, or a duration, always with their fraction.
+import type { GuardStatus, HostChange } from '../host/index.js';
+
+/** What a node is doing in its cluster. */
+export type NodeState = 'joining' | 'member' | 'draining' | 'left' | 'fenced';
+
+/** What a node knows of a member of its cluster. */
+export type MemberState = 'joining' | 'member' | 'draining' | 'dead' | 'left';
+
+/** A member of the cluster as this node sees it. */
+export interface MemberStatus {
+  readonly name: string;
+  readonly state: MemberState;
+  readonly weight: number;
+  /** How many buckets it owns. */
+  readonly buckets: number;
+  /** When it was last heard of; null when nobody listens for it (static membership) or it never was. */
+  readonly lastSeen: number | null;
+}
+
+/** The connection table, all workers together. */
+export interface TablesStatus {
+  readonly own: number;
+  readonly others: number;
+  readonly capacity: number;
+  readonly opening: number;
+  readonly established: number;
+  readonly closing: number;
+}
+
+/** Handovers since the start. */
+export interface HandoverStatus {
+  readonly completed: number;
+  readonly rolledBack: number;
+  /** Packets that were held. */
+  readonly held: number;
+  /** Packets that were dropped because the hold was full or took too long. */
+  readonly heldDropped: number;
+}
+
+/** One worker thread. */
+export interface WorkerStatus {
+  readonly tables: TablesStatus;
+  readonly counters: Readonly<Record<string, number>>;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly fragmentsWaiting: number;
+  readonly memoryBytes: number;
+}
+
+/** Memory of the process, bytes. */
+export interface MemoryStatus {
+  readonly residentBytes: number;
+  readonly heapBytes: number;
+  /** Tables, timers and queues of the workers. */
+  readonly nativeBytes: number;
+}
+
+/** What is set on the host. */
+export interface HostStatus {
+  readonly changes: readonly HostChange[];
+  /** Null when it could not be asked. */
+  readonly guard: GuardStatus | null;
+}
+
+/** Something that an operator should look at, while it lasts. */
+export interface Alarm {
+  /** One word for programs, for example `tableFull`. */
+  readonly name: string;
+  /** One sentence for people. */
+  readonly message: string;
+  readonly since: number;
+}
+
+/** The allocation in short. */
+export interface AllocationSummary {
+  readonly epoch: number;
+  readonly buckets: number;
+  /** Owned by this node. */
+  readonly own: number;
+}
+
+/** The six packet classes of the decision. */
+export type PacketClass = '1' | '2' | '3' | '4' | '5' | '6';
+
+/** All of a node at one moment. */
+export interface Status {
+  readonly cluster: string;
+  readonly node: string;
+  readonly state: NodeState;
+  readonly epoch: number;
+  /** The name of the coordinating node; null when membership is static. */
+  readonly coordinator: string | null;
+  readonly members: readonly MemberStatus[];
+  readonly tables: TablesStatus;
+  readonly classes: Readonly<Record<PacketClass, number>>;
+  /** By drop reason; those that did not occur are left out. */
+  readonly drops: Readonly<Record<string, number>>;
+  readonly handover: HandoverStatus;
+  readonly uptime: number;
+
+  readonly version: string;
+  readonly pid: number;
+  readonly interface: string;
+  readonly addresses: readonly string[];
+  /** By counter, all workers together; the words are {@link CounterVocabulary}'s. */
+  readonly counters: Readonly<Record<string, number>>;
+  readonly workers: readonly WorkerStatus[];
+  readonly memory: MemoryStatus;
+  readonly host: HostStatus;
+  readonly alarms: readonly Alarm[];
+  readonly allocation: AllocationSummary;
+}
+
+/** What is known of a connection's life. */
+export type ConnectionStatusName = 'OPENING' | 'ESTABLISHED' | 'CLOSING';
+
+/** One end of a connection. */
+export interface EndpointView {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A connection in the table; the words are those of `replay --json`. */
+export interface ConnectionView {
+  readonly protocol: string;
+  readonly protocolNumber: number;
+  readonly client: EndpointView;
+  readonly server: EndpointView;
+  readonly opened: 'opening' | 'midstream';
+  readonly status: ConnectionStatusName;
+  readonly closedBy: 'fin' | 'rst' | null;
+  readonly bucket: number;
+  /** The name of the node that is responsible. */
+  readonly owner: string;
+  /** This node is. */
+  readonly own: boolean;
+  /** Of the allocation when the connection was entered. */
+  readonly epoch: number;
+  readonly firstSeen: number;
+  readonly lastSeen: number;
+}
+
+/** Connections with this end; what is left out may be anything. */
+export interface EndpointFilter {
+  readonly address?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+/** Which connections are wanted, and how many at once. */
+export interface ConnectionsQuery {
+  /** Connections on one page, at most. */
+  readonly limit: number;
+  /** Where the page before ended; without it, the first page. */
+  readonly cursor?: string | undefined;
+  /** A name of `replay --json`, or a protocol number. */
+  readonly protocol?: string | number | undefined;
+  /** A node's name. */
+  readonly owner?: string | undefined;
+  readonly status?: ConnectionStatusName | undefined;
+  readonly client?: EndpointFilter | undefined;
+  readonly server?: EndpointFilter | undefined;
+}
+
+/**
+ * Some of the connections. A page can be short, even empty, and still not be the last: only `cursor` tells. What is in the table all the
+ * while comes exactly once; what is entered or removed between two pages may come or not.
+ */
+export interface ConnectionsPage {
+  readonly connections: readonly ConnectionView[];
+  /** To be handed in for the next page; null after the last. */
+  readonly cursor: string | null;
+}
+
+/** The allocation in full. */
+export interface AllocationView {
+  readonly epoch: number;
+  readonly buckets: number;
+  /** Nodes by index. */
+  readonly names: readonly string[];
+  /** For every bucket the index of its owner in `names`. */
+  readonly owners: readonly number[];
+  readonly shares: readonly { readonly name: string; readonly weight: number; readonly buckets: number }[];
+}
+
+/** The words of the counters and drop reasons with their sentences; they come from native/count/counters.h. */
+export interface CounterVocabulary {
+  readonly counters: readonly { readonly name: string; readonly text: string }[];
+  readonly drops: readonly { readonly name: string; readonly text: string }[];
+}
+
+/** A node as its administration sees it. */
+export interface Administered {
+  readonly vocabulary: CounterVocabulary;
+  status(): Promise<Status>;
+  /** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a cursor that was not this node's. */
+  connections(query: ConnectionsQuery): Promise<ConnectionsPage>;
+  allocation(): AllocationView;
+}
