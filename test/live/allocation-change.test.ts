@@ -61,7 +61,11 @@ describe('an allocation that changes ten times under 300 open connections', () =
     }
     note(`300 connections and 60 flows unbroken, ${messages} messages`);
     judgeWire(openingsIn(await capture.stop()), account);
-    assert.equal(sumOfClass(await quiet(cluster), 5), 0, 'no packet in the middle of an unknown connection');
+    assert.equal(
+      sumOfClass(await quiet(cluster), '5'),
+      0,
+      'no packet in the middle of an unknown connection',
+    );
   });
 
   async function changeUnderTraffic(weights: readonly number[], account: Account): Promise<void> {
@@ -87,12 +91,23 @@ describe('an allocation that changes ten times under 300 open connections', () =
       assert.deepEqual(short.errors, {});
       const udp = await client.datagrams(address, { count: 10, each: 3, size: 100 });
       const { answered, twice, wrong, moved } = udp;
-      assert.deepEqual({ answered, twice, wrong, moved }, { answered: 30, twice: 0, wrong: 0, moved: 0 });
+      assert.deepEqual(
+        { answered, twice, wrong, moved },
+        { answered: 30, twice: 0, wrong: 0, moved: 0 },
+      );
       openings += 50;
     }
     const after = await quiet(cluster);
-    assert.equal(sumOfClass(after, 1) - sumOfClass(before, 1), openings, 'each taken by one node');
-    assert.equal(sumOfClass(after, 3) - sumOfClass(before, 3), openings * 2, 'each left by the others');
+    assert.equal(
+      sumOfClass(after, '1') - sumOfClass(before, '1'),
+      openings,
+      'each taken by one node',
+    );
+    assert.equal(
+      sumOfClass(after, '3') - sumOfClass(before, '3'),
+      openings * 2,
+      'each left by the others',
+    );
     return openings;
   }
 

@@ -12,7 +12,10 @@ async function transferAll({ client }: Live): Promise<Rates> {
   for (const { address, family } of FAMILIES) {
     const down = await client.download(address, BYTES);
     const up = await client.upload(address, BYTES);
-    for (const [name, one] of [['download', down], ['upload', up]] as [string, BulkResult][]) {
+    for (const [name, one] of [
+      ['download', down],
+      ['upload', up],
+    ] as [string, BulkResult][]) {
       assert.ok(one.correct, `${name} over ${family}: every byte is right`);
       assert.equal(one.bytes, BYTES);
       rates[`${name}, ${family}`] = (one.bytes * 8) / one.seconds / 1e9;
@@ -42,13 +45,18 @@ describe('bulk transfers with the client’s offloads on', () => {
     const rates = await transferAll(live());
     for (const [name, rate] of Object.entries(rates)) {
       const before = plain[name] ?? 0;
-      note(`${name}: ${rate.toFixed(1)} Gbit/s, without flowsieve ${before.toFixed(1)} (${(rate / before).toFixed(2)})`);
+      note(
+        `${name}: ${rate.toFixed(1)} Gbit/s, without flowsieve ${before.toFixed(1)} (${(rate / before).toFixed(2)})`,
+      );
     }
     const statuses = await quiet(cluster);
     const large = statuses.reduce((sum, status) => sum + (status.counters['superPackets'] ?? 0), 0);
     assert.ok(large > 0, 'super-packets came along');
     for (const { drops } of statuses) {
-      const refused = { deliverFailed: drops['deliverFailed'] ?? 0, ringTruncated: drops['ringTruncated'] ?? 0 };
+      const refused = {
+        deliverFailed: drops['deliverFailed'] ?? 0,
+        ringTruncated: drops['ringTruncated'] ?? 0,
+      };
       assert.deepEqual(refused, { deliverFailed: 0, ringTruncated: 0 });
     }
   });

@@ -4,7 +4,8 @@ import { Capture } from './wire.js';
 
 /** Everything on a host that flowsieve may touch. */
 async function hostState({ lab }: Live, name: string): Promise<Record<string, string>> {
-  const sysctls = 'cd /proc/sys/net && grep -r . ipv4/conf ipv6/conf ipv4/ip_forward 2>/dev/null | grep -v stable_secret | sort';
+  const sysctls =
+    'cd /proc/sys/net && grep -r . ipv4/conf ipv6/conf ipv4/ip_forward 2>/dev/null | grep -v stable_secret | sort';
   const say = async (...argv: string[]): Promise<string> => (await lab.run(name, argv)).stdout;
   return {
     sysctls: await say('sh', '-c', sysctls),
@@ -17,8 +18,7 @@ async function hostState({ lab }: Live, name: string): Promise<Record<string, st
   };
 }
 
-const TO_OR_FROM_CLUSTER =
-  `arp or icmp or icmp6 or ((tcp or udp) and (src host ${CLUSTER_IPV4} or src host ${CLUSTER_IPV6}))`;
+const TO_OR_FROM_CLUSTER = `arp or icmp or icmp6 or ((tcp or udp) and (src host ${CLUSTER_IPV4} or src host ${CLUSTER_IPV6}))`;
 
 describe('a node', () => {
   // One node alone, so that whatever answers is that node.
@@ -53,11 +53,19 @@ describe('a node', () => {
     await lab.ip('client', await neighbours(live()));
     await knock(live());
     const own = await nodeLink(live());
-    const said = (await capture.stop()).filter(({ bytes }) => bytes.subarray(6, 12).toString('hex') === own);
+    const said = (await capture.stop()).filter(
+      ({ bytes }) => bytes.subarray(6, 12).toString('hex') === own,
+    );
     // The node may speak for itself (its own neighbour discovery); it may not speak for the cluster.
     const forCluster = said.filter(({ bytes }) => mentionsCluster(bytes));
-    assert.deepEqual(forCluster.map(({ bytes }) => bytes.toString('hex')), []);
-    await lab.ip('client', [`neigh del ${CLUSTER_IPV4} dev eth0`, `neigh del ${CLUSTER_IPV6} dev eth0`]);
+    assert.deepEqual(
+      forCluster.map(({ bytes }) => bytes.toString('hex')),
+      [],
+    );
+    await lab.ip('client', [
+      `neigh del ${CLUSTER_IPV4} dev eth0`,
+      `neigh del ${CLUSTER_IPV6} dev eth0`,
+    ]);
   });
 
   it('starts again after that, works, and then leaves the host as it was before the crash', async function () {
@@ -76,12 +84,21 @@ describe('a node', () => {
 async function knock({ lab, client }: Live): Promise<void> {
   const tries = FAMILIES.flatMap(({ address }) => [
     client.short(address, 2, 2, 1_200).then(({ opened }) => opened),
-    client.datagrams(address, { count: 2, each: 1, size: 50 }, 500).then(({ answered }) => answered),
-    lab.run('client', ['ping', '-c', '2', '-i', '0.2', '-W', '1', address], { mayFail: true }).then(({ stdout }) => {
-      return stdout.includes('0 received') || stdout.includes(' 0% packet loss') === false ? 0 : 1;
-    }),
+    client
+      .datagrams(address, { count: 2, each: 1, size: 50 }, 500)
+      .then(({ answered }) => answered),
+    lab
+      .run('client', ['ping', '-c', '2', '-i', '0.2', '-W', '1', address], { mayFail: true })
+      .then(({ stdout }) => {
+        return stdout.includes('0 received') || stdout.includes(' 0% packet loss') === false
+          ? 0
+          : 1;
+      }),
   ]);
-  assert.deepEqual(await Promise.all(tries), tries.map(() => 0));
+  assert.deepEqual(
+    await Promise.all(tries),
+    tries.map(() => 0),
+  );
 }
 
 async function nodeLink({ lab }: Live): Promise<string> {
@@ -91,9 +108,14 @@ async function nodeLink({ lab }: Live): Promise<string> {
 
 async function neighbours(live: Live): Promise<string[]> {
   const link = (await nodeLink(live)).replace(/(..)(?=.)/g, '$1:');
-  return FAMILIES.map(({ address }) => `neigh replace ${address} lladdr ${link} dev eth0 nud permanent`);
+  return FAMILIES.map(
+    ({ address }) => `neigh replace ${address} lladdr ${link} dev eth0 nud permanent`,
+  );
 }
 
 function mentionsCluster(frame: Buffer): boolean {
-  return frame.includes(Buffer.from('c0000264', 'hex')) || frame.includes(Buffer.from('20010db8'.padEnd(29, '0') + '100', 'hex'));
+  return (
+    frame.includes(Buffer.from('c0000264', 'hex')) ||
+    frame.includes(Buffer.from(`${'20010db8'.padEnd(29, '0')}100`, 'hex'))
+  );
 }

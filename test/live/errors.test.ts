@@ -77,7 +77,11 @@ describe('flowsieve run says in one sentence what is missing', () => {
 
   it('and leaves nothing behind in any of these cases', async () => {
     const { lab } = live();
-    const { stdout } = await lab.run('node-1', ['sh', '-c', 'nft list ruleset; find /run/flowsieve -type f; ip -o link show type tun']);
+    const { stdout } = await lab.run('node-1', [
+      'sh',
+      '-c',
+      'nft list ruleset; find /run/flowsieve -type f; ip -o link show type tun',
+    ]);
     assert.equal(stdout, '');
   });
 });

@@ -8,7 +8,10 @@ const SECONDS = 4;
 
 describe('a flood of SYNs from invented sources', () => {
   const live = liveCluster({
-    sections: { tables: { connections: CAPACITY, openingShare: SHARE }, timeouts: { tcp: { opening: 10 } } },
+    sections: {
+      tables: { connections: CAPACITY, openingShare: SHARE },
+      timeouts: { tcp: { opening: 10 } },
+    },
   });
 
   it('breaks no established connection, stays within its share of the table and raises an alarm', async function () {
@@ -22,13 +25,18 @@ describe('a flood of SYNs from invented sources', () => {
     const floods = await Promise.all(senders.map((sender) => sender.flood(SECONDS)));
     const under = await cluster.statuses();
     const sent = floods.reduce((sum, flood) => sum + flood.sent, 0);
-    note(`${sent} SYNs in ${SECONDS} s; openings in the tables: ${under.map(({ tables }) => tables.opening).join(', ')}`);
+    note(
+      `${sent} SYNs in ${SECONDS} s; openings in the tables: ${under.map(({ tables }) => tables.opening).join(', ')}`,
+    );
     assert.ok(sent > CAPACITY * 2, 'a flood, not a drizzle');
 
     for (const { node, tables, counters, alarms } of under) {
       assert.ok(tables.own + tables.others <= CAPACITY, `${node}: the table is bounded`);
       assert.ok(tables.opening <= CAPACITY * SHARE, `${node}: openings stay in their share`);
-      assert.ok((counters['openingUntracked'] ?? 0) > 0, `${node}: the rest is decided without an entry, and counted`);
+      assert.ok(
+        (counters['openingUntracked'] ?? 0) > 0,
+        `${node}: the rest is decided without an entry, and counted`,
+      );
       assert.ok((alarms ?? []).length > 0, `${node}: an alarm is raised`);
     }
     for (const { family } of FAMILIES) {

@@ -20,7 +20,15 @@ async function neighbour({ lab }: Live, address: string): Promise<string> {
 }
 
 async function learned({ lab }: Live): Promise<string[]> {
-  const { stdout } = await lab.run('switch', ['bridge', '-j', 'fdb', 'show', 'br', 'br0', 'dynamic']);
+  const { stdout } = await lab.run('switch', [
+    'bridge',
+    '-j',
+    'fdb',
+    'show',
+    'br',
+    'br0',
+    'dynamic',
+  ]);
   return (JSON.parse(stdout) as Learned[]).map((entry) => entry.mac);
 }
 
@@ -72,11 +80,14 @@ describe('workers: 2', () => {
       const { opened, errors } = await client.short(address, 150);
       assert.deepEqual({ opened, errors }, { opened: 150, errors: {} });
       const udp = await client.datagrams(address, { count: 30, each: 3, size: 6_000 });
-      assert.deepEqual({ answered: udp.answered, twice: udp.twice, moved: udp.moved }, { answered: 90, twice: 0, moved: 0 });
+      assert.deepEqual(
+        { answered: udp.answered, twice: udp.twice, moved: udp.moved },
+        { answered: 90, twice: 0, moved: 0 },
+      );
       assert.ok((await client.download(address, 50_000_000)).correct);
     }
     const statuses = await quiet(cluster);
-    const taken = statuses.reduce((sum, status) => sum + (status.classes['1'] ?? 0), 0);
+    const taken = statuses.reduce((sum, status) => sum + status.classes['1'], 0);
     assert.equal(taken, 2 * (150 + 30 + 1));
   });
 });

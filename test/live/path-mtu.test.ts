@@ -23,7 +23,9 @@ describe('a router with a smaller MTU between client and cluster', () => {
       }
       const followed = (await errorsFollowed()) - before;
       assert.ok(followed > 0, 'errors followed the connections that they quote');
-      note(`${followed} ICMP errors, seen by ${cluster.nodes.length} nodes, followed their connections`);
+      note(
+        `${followed} ICMP errors, seen by ${cluster.nodes.length} nodes, followed their connections`,
+      );
     });
 
     it(`reaches the owner over ${family} also when the bucket is no longer the owner's`, async function () {
@@ -31,7 +33,10 @@ describe('a router with a smaller MTU between client and cluster', () => {
       const { cluster, client } = live();
       await client.hold('late', 'late', address, 12);
       const { nodes } = await client.look('late');
-      assert.ok((nodes['node-1'] ?? 0) + (nodes['node-2'] ?? 0) > 0, 'some belong to the nodes that lose their buckets');
+      assert.ok(
+        (nodes['node-1'] ?? 0) + (nodes['node-2'] ?? 0) > 0,
+        'some belong to the nodes that lose their buckets',
+      );
       await cluster.reweigh([0, 0, 1]);
       await cluster.settled([0, 0, 1]);
       assertUnbroken(await client.release('late'));

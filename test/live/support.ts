@@ -7,14 +7,14 @@ import {
   Cluster,
   type ClusterNode,
   type ClusterOptions,
-  type NodeStatus,
   type Sections,
 } from '../../lib/cli/demo/cluster.js';
 import type { Fared } from '../../lib/cli/demo/commands.js';
 import type { Driver } from '../../lib/cli/demo/driver.js';
 import { Lab } from '../../lib/cli/demo/lab.js';
+import type { PacketClass, Status } from '../../lib/node/types.js';
 
-export { Child, CLUSTER_IPV4, CLUSTER_IPV6, Cluster, type ClusterNode, type NodeStatus, until };
+export { Child, CLUSTER_IPV4, CLUSTER_IPV6, Cluster, type ClusterNode, type Status, until };
 
 /** Both families' cluster addresses, with their names for titles. */
 export const FAMILIES = [
@@ -68,7 +68,7 @@ export function nodeOf(cluster: Cluster, name: string): ClusterNode {
 }
 
 /** Counters come up by copying, a moment after the packets: reads them until two readings agree. */
-export async function quiet(cluster: Cluster): Promise<NodeStatus[]> {
+export async function quiet(cluster: Cluster): Promise<Status[]> {
   let last = '';
   return until('counters at rest', async () => {
     const all = await cluster.statuses();
@@ -80,8 +80,8 @@ export async function quiet(cluster: Cluster): Promise<NodeStatus[]> {
 }
 
 /** The sum of a packet class over all nodes. */
-export function sumOfClass(statuses: readonly NodeStatus[], number: number): number {
-  return statuses.reduce((sum, status) => sum + (status.classes[String(number)] ?? 0), 0);
+export function sumOfClass(statuses: readonly Status[], number: PacketClass): number {
+  return statuses.reduce((sum, status) => sum + status.classes[number], 0);
 }
 
 /** Asserts that conversations fared well: none broken, none moved. */

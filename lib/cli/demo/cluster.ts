@@ -7,6 +7,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Status } from '../../node/types.js';
 import { type Child, until } from './child.js';
 import { Driver } from './driver.js';
 import type { Lab } from './lab.js';
@@ -26,19 +27,6 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** A router between client and cluster whose client side has this MTU. */
   readonly routerMtu?: number;
-}
-
-/** The part of `flowsieve status --json` that the laboratory reads. */
-export interface NodeStatus {
-  readonly node: string;
-  readonly state: string;
-  readonly epoch: number;
-  readonly members: readonly { name: string; weight: number; buckets: number }[];
-  readonly tables: Readonly<Record<'own' | 'others' | 'capacity' | 'opening', number>>;
-  readonly classes: Readonly<Record<string, number>>;
-  readonly drops: Readonly<Record<string, number>>;
-  readonly counters: Readonly<Record<string, number>>;
-  readonly alarms?: readonly unknown[];
 }
 
 /** One node: its namespace has its name. */
@@ -116,14 +104,14 @@ export class Cluster {
   }
 
   /** What the node says about itself. */
-  async status(node: ClusterNode): Promise<NodeStatus> {
+  async status(node: ClusterNode): Promise<Status> {
     const argv = flowsieve('status', '-c', node.configuration, '--json');
     const said = await this.lab.run(node.name, argv, { deadlineMs: 10_000 });
-    return JSON.parse(said.stdout) as NodeStatus;
+    return JSON.parse(said.stdout) as Status;
   }
 
   /** What every node says about itself. */
-  statuses(): Promise<NodeStatus[]> {
+  statuses(): Promise<Status[]> {
     return Promise.all(this.nodes.map((node) => this.status(node)));
   }
 
@@ -134,7 +122,7 @@ export class Cluster {
   }
 
   /** Waits until every node works with these weights. */
-  async settled(weights: readonly number[]): Promise<NodeStatus[]> {
+  async settled(weights: readonly number[]): Promise<Status[]> {
     return until(`allocation by weights ${weights.join(':')} on every node`, async () => {
       const all = await this.statuses();
       const agree = all.every((status) => {

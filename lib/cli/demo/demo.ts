@@ -1,6 +1,7 @@
 // `flowsieve demo`: a cluster of three nodes under real traffic, and an account of who took what.
 import { FlowsieveError } from '../../errors/index.js';
-import { CLUSTER_IPV4, CLUSTER_IPV6, Cluster, type NodeStatus } from './cluster.js';
+import type { PacketClass, Status } from '../../node/types.js';
+import { CLUSTER_IPV4, CLUSTER_IPV6, Cluster } from './cluster.js';
 import type { BulkResult, Fared, ShortResult } from './commands.js';
 import type { Driver } from './driver.js';
 import { Lab } from './lab.js';
@@ -228,12 +229,12 @@ class Demo {
 
   private async result(
     held: Record<string, Fared>,
-    before: readonly NodeStatus[],
+    before: readonly Status[],
   ): Promise<DemoResult> {
     const last = (await this.cluster?.statuses()) ?? [];
     const nodes = last.map((status, i) => ({
       name: status.node,
-      openings: status.classes['1'] ?? 0,
+      openings: status.classes['1'],
       delivered: status.counters['delivered'] ?? 0,
       discarded: status.counters['discarded'] ?? 0,
       connections: before[i]?.tables.own ?? 0,
@@ -261,11 +262,11 @@ function round(
   weights: readonly number[],
   changeMs: number,
   traffic: { openings: number; failed: number },
-  before: readonly NodeStatus[],
-  after: readonly NodeStatus[],
+  before: readonly Status[],
+  after: readonly Status[],
 ): DemoRound {
-  const grown = (name: string): number[] =>
-    after.map((status, i) => (status.classes[name] ?? 0) - (before[i]?.classes[name] ?? 0));
+  const grown = (name: PacketClass): number[] =>
+    after.map((status, i) => status.classes[name] - (before[i]?.classes[name] ?? 0));
   const [taken, left] = [grown('1'), grown('3')];
   const exactlyOnce =
     total(taken) === traffic.openings && total(left) === traffic.openings * (after.length - 1);
