@@ -1,0 +1,142 @@
+#include "table/chunk_index.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+using namespace flowsieve;
+
+TEST_CASE("tag match: the plain form and the processor's agree with a loop, byte by byte") {
+  std::mt19937_64 random(1);
+  alignas(16) uint8_t bytes[16];
+  for (int round = 0; round < 200'000; ++round) {
+    // Few different values, among them those where a carry would show: 0, 1, 0x7f, 0x80, 0xff.
+    constexpr uint8_t kValues[] = {0, 1, 2, 0x7e, 0x7f, 0x80, 0x81, 0xfe, 0xff};
+    for (uint8_t& byte : bytes) {
+      byte = round % 2 ? kValues[random() % std::size(kValues)] : static_cast<uint8_t>(random());
+    }
+    const uint8_t wanted =
+        round % 3 ? kValues[random() % std::size(kValues)] : static_cast<uint8_t>(random());
+    uint32_t expected = 0;
+    for (uint32_t i = 0; i < 16; ++i) expected |= uint32_t{bytes[i] == wanted} << i;
+    REQUIRE(match_bytes_plain(bytes, wanted) == expected);
+    REQUIRE(match_bytes(bytes, wanted) == expected);
+  }
+}
+
+TEST_CASE("chunk index: prime_from gives the smallest prime from a number on") {
+  std::vector<bool> composite(20'000);
+  for (uint32_t i = 2; i < composite.size(); ++i) {
+    for (uint32_t j = 2 * i; j < composite.size(); j += i) composite[j] = true;
+  }
+  uint32_t next = 19'997;
+  for (uint32_t n = 19'997; n >= 2; --n) {
+    if (!composite[n]) next = n;
+    if (n < 19'990) REQUIRE(prime_from(n) == next);
+  }
+  CHECK(prime_from(0) == 2);
+  CHECK(prime_from(5'592'406) == 5'592'407);  // primes from a published table
+}
+
+TEST_CASE("chunk index: the path of every hash visits every chunk once") {
+  std::mt19937_64 random(2);
+  for (const uint32_t chunks : {2u, 3u, 5u, 11u, 101u, 1009u}) {
+    ChunkIndex index(chunks);
+    for (int i = 0; i < 50; ++i) {
+      const uint64_t hash = i == 0 ? 0 : i == 1 ? UINT64_MAX : random();
+      std::set<uint32_t> seen;
+      uint32_t chunk = index.first_chunk(hash);
+      for (uint32_t k = 0; k < chunks; ++k, chunk = index.next_chunk(chunk, index.step(hash))) {
+        CHECK(chunk < chunks);
+        seen.insert(chunk);
+      }
+      CHECK(seen.size() == chunks);
+    }
+  }
+}
+
+TEST_CASE(
+    "chunk index: it can be filled to the last slot and emptied again, with one hash for all") {
+  ChunkIndex index(5);
+  std::set<Slot> slots;
+  for (uint32_t i = 0; i < index.slots(); ++i) slots.insert(index.place(42));
+  CHECK(slots.size() == 75);
+  CHECK(index.place(42) == kNoSlot);
+  CHECK(index.place(~uint64_t{42}) == kNoSlot);
+  CHECK(index.probe_length(42, kNoSlot) == 5);
+  for (const Slot slot : slots) CHECK(index.find(42, [&](Slot at) { return at == slot; }) == slot);
+  CHECK(index.find(42, [](Slot) { return false; }) == kNoSlot);
+  for (const Slot slot : slots) index.remove(slot, 42);
+  CHECK(index.size() == 0);
+  for (uint32_t chunk = 0; chunk < 5; ++chunk) {
+    CHECK(index.occupied(chunk) == 0);
+    CHECK(index.overflow(chunk) == 0);
+  }
+  CHECK(index.probe_length(42, kNoSlot) == 1);
+}
+
+TEST_CASE("chunk index: a counter at its end stays there and loses nobody") {
+  ChunkIndex index(101);
+  std::vector<Slot> slots;
+  for (int i = 0; i < 600; ++i) slots.push_back(index.place(7));
+  CHECK(index.overflow(index.first_chunk(7)) == 255);
+  for (int i = 0; i < 500; ++i) {
+    index.remove(slots.back(), 7);
+    slots.pop_back();
+  }
+  CHECK(index.overflow(index.first_chunk(7)) == 255);
+  for (const Slot slot : slots) CHECK(index.find(7, [&](Slot at) { return at == slot; }) == slot);
+}
+
+namespace {
+
+/// Random places and removals with hashes of few bits, so that chunks overflow and tags agree all the time.
+void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  ChunkIndex index(chunks);
+  const size_t limit = static_cast<size_t>(index.slots() * load);
+  std::map<uint64_t, Slot> slot_of;  // by identity
+  std::map<Slot, uint64_t> identity_at;
+  std::map<uint64_t, uint64_t> hash_of;
+  std::vector<uint64_t> live;
+  for (uint64_t identity = 0; identity < 20'000; ++identity) {
+    if (live.size() < limit && (live.empty() || random() % 100 < 55)) {
+      const uint64_t hash = random() & mask;
+      const Slot slot = index.place(hash);
+      REQUIRE(slot != kNoSlot);
+      REQUIRE(identity_at.emplace(slot, identity).second);
+      slot_of[identity] = slot;
+      hash_of[identity] = hash;
+      live.push_back(identity);
+    } else {
+      const size_t at = random() % live.size();
+      const uint64_t gone = live[at];
+      live[at] = live.back();
+      live.pop_back();
+      index.remove(slot_of[gone], hash_of[gone]);
+      identity_at.erase(slot_of[gone]);
+    }
+    const uint64_t wanted = live.empty() ? 0 : live[random() % live.size()];
+    if (!live.empty()) {
+      REQUIRE(index.find(hash_of[wanted], [&](Slot slot) {
+        return identity_at.at(slot) == wanted;
+      }) == slot_of[wanted]);
+    }
+  }
+  CHECK(index.size() == live.size());
+}
+
+}  // namespace
+
+TEST_CASE("chunk index: everything is found at its place under churn, with hashes good and bad") {
+  churn(2, ~uint64_t{0}, 1.0, 1);
+  churn(3, 0xff, 1.0, 2);                 // one path for all
+  churn(11, 0xe000000000000003, 0.8, 3);  // few chunks, four tags
+  churn(53, 0xffffffff000000ff, 1.0, 4);  // every step is 1
+  churn(101, ~uint64_t{0}, 0.8, 5);
+  churn(101, 0x00000000ffffffff, 0.9, 6);  // everybody begins in chunk 0
+}

@@ -1,0 +1,225 @@
+#include <doctest/doctest.h>
+
+#include <map>
+#include <random>
+#include <vector>
+
+#include "table/records.h"
+#include "table/table.h"
+
+using namespace table_test;
+
+namespace {
+
+TableOptions options(uint32_t capacity, uint64_t seed = 1) {
+  TableOptions options;
+  options.capacity = capacity;
+  options.seed = seed;
+  options.nodes = 8;
+  return options;
+}
+
+std::vector<Record> export_all(const ConnectionTable& table, size_t block) {
+  std::vector<Record> all;
+  std::vector<Record> out(block);
+  uint64_t cursor = 0;
+  while (const size_t count = table.export_block(cursor, out)) {
+    all.insert(all.end(), out.begin(), out.begin() + static_cast<ptrdiff_t>(count));
+  }
+  CHECK(table.export_block(cursor, out) == 0);
+  return all;
+}
+
+ConnectionTable::Imported import_one(ConnectionTable& table, const Record& record,
+                                     bool correct_owners = true) {
+  return table.import_block({&record, 1}, 1000, 500, correct_owners);
+}
+
+}  // namespace
+
+TEST_CASE("lists: a list taken in blocks of any size holds every record once") {
+  ConnectionTable table(options(500), 0);
+  for (uint32_t n = 0; n < 400; ++n) enter(table, record(n, kEstablished, 0));
+  for (const size_t block : {1u, 2u, 14u, 15u, 16u, 399u, 400u, 401u, 5000u}) {
+    std::map<uint16_t, int> seen;
+    const std::vector<Record> all = export_all(table, block);
+    CHECK(all.size() == 400);
+    for (const Record& entry : all) ++seen[entry.key.source_port];
+    CHECK(seen.size() == 400);
+  }
+}
+
+TEST_CASE("lists: an empty table's list is empty, and so is a block of nothing") {
+  ConnectionTable table(options(100), 0);
+  CHECK(export_all(table, 10).empty());
+  enter(table, record(1, kEstablished, 0));
+  uint64_t cursor = 0;
+  CHECK(table.export_block(cursor, {}) == 0);
+  cursor = UINT64_MAX;
+  std::vector<Record> out(4);
+  CHECK(table.export_block(cursor, out) == 0);
+}
+
+TEST_CASE("lists: what stays during the export comes once, whatever else comes and goes") {
+  std::mt19937 random(5);
+  ConnectionTable table(options(2000), 0);
+  for (uint32_t n = 0; n < 1800; ++n) enter(table, record(n, kEstablished, 0));
+  std::map<uint32_t, int> seen;
+  std::vector<Record> out(64);
+  uint64_t cursor = 0;
+  uint32_t next = 10'000;
+  while (const size_t count = table.export_block(cursor, out)) {
+    for (size_t i = 0; i < count; ++i) ++seen[out[i].key.source_port - 1024u];
+    for (int i = 0; i < 40; ++i) {
+      const Slot slot = find(table, random() % 600);  // only the first 600 ever leave
+      if (slot != kNoSlot) table.erase(slot);
+      enter(table, record(next++, kEstablished, 0));
+    }
+  }
+  for (uint32_t n = 600; n < 1800; ++n) CHECK(seen[n] == 1);
+}
+
+TEST_CASE("lists: a choice by bucket looks at a bounded number of slots in each call") {
+  ConnectionTable table(options(3000), 0);
+  for (uint32_t n = 0; n < 2560; ++n) enter(table, record(n, kEstablished, 0));
+  std::vector<Record> out(4);
+  uint64_t cursor = 0;
+  size_t chosen = 0;
+  size_t calls = 0;
+  while (cursor < table.slots()) {
+    const uint64_t before = cursor;
+    const size_t count = table.export_block(cursor, out, 100,
+                                            [](const Record& entry) { return entry.bucket == 17; });
+    for (size_t i = 0; i < count; ++i) CHECK(out[i].bucket == 17);
+    CHECK(cursor > before);
+    CHECK(cursor - before <= 100 + 2 * ChunkIndex::kWidth);
+    chosen += count;
+    ++calls;
+  }
+  CHECK(chosen == 10);
+  CHECK(calls >= table.slots() / 130);
+}
+
+TEST_CASE("lists: what one table gives another takes, with ages in the receiver's time") {
+  ConnectionTable sender(options(500, 1), 900);
+  for (uint32_t n = 0; n < 300; ++n) {
+    Record entry = record(n, n % 2 ? kEstablished : kClosing, 900 + n % 50, n % 8);
+    entry.opened = 800;
+    enter(sender, entry);
+  }
+  ConnectionTable receiver(options(500, 2), 5'000'000);
+  std::vector<Record> out(70);
+  uint64_t cursor = 0;
+  ConnectionTable::Imported sum;
+  while (const size_t count = sender.export_block(cursor, out)) {
+    sum.inserted += receiver.import_block({out.data(), count}, 1000, 5'000'000, true).inserted;
+  }
+  CHECK(sum.inserted == 300);
+  for (uint32_t n = 0; n < 300; ++n) {
+    const Record& entry = receiver.at(find(receiver, n));
+    CHECK(entry.last_seen == 5'000'000 - 100 + n % 50);
+    CHECK(entry.opened == 5'000'000 - 200);
+    CHECK(entry.owner == n % 8);
+    CHECK(entry.bucket == n % 256);
+    CHECK(entry.epoch == 3);
+    CHECK((entry.flags & kImported) != 0);
+  }
+  CHECK(receiver.check_invariants() == "");
+  // The first closing ones (100 ticks old on arrival) end when they would have ended where they came from.
+  size_t expired = 0;
+  const auto count_expired = [&](Slot, const Record&) { ++expired; };
+  receiver.advance(5'000'000 + 99, SIZE_MAX, count_expired);
+  CHECK(expired == 0);
+  receiver.advance(5'000'000 + 100, SIZE_MAX, count_expired);
+  CHECK(expired == 6);
+}
+
+TEST_CASE("lists: an age greater than the receiver's clock is carried through its zero") {
+  ConnectionTable table(options(16), 50);
+  Record entry = record(1, kEstablished, 100'000);
+  CHECK(table.import_block({&entry, 1}, 100'400, 50, true).inserted == 1);
+  CHECK(table.at(find(table, 1)).last_seen == 50u - 400u);
+  CHECK(table.check_invariants() == "");
+  size_t expired = 0;
+  const auto count_expired = [&](Slot, const Record&) { ++expired; };
+  table.advance(50 + 74'400 - 401, SIZE_MAX, count_expired);
+  CHECK(expired == 0);
+  table.advance(50 + 74'400 - 400, SIZE_MAX, count_expired);
+  CHECK(expired == 1);
+}
+
+TEST_CASE("lists: a known connection takes over the owner when asked to, and nothing else") {
+  ConnectionTable table(options(16), 0);
+  enter(table, record(1, kEstablished, 400, 2));
+  Record theirs = record(1, kOpening, 990, 5);
+  ConnectionTable::Imported result = import_one(table, theirs, false);
+  CHECK(result.known == 1);
+  CHECK(table.at(find(table, 1)).owner == 2);
+  result = import_one(table, theirs, true);
+  CHECK(result.corrected == 1);
+  const Record& ours = table.at(find(table, 1));
+  CHECK(ours.owner == 5);
+  CHECK(ours.status == kEstablished);
+  CHECK(ours.last_seen == 400);
+  CHECK((ours.flags & kImported) == 0);
+  result = import_one(table, theirs, true);
+  CHECK(result.known == 1);
+  theirs.owner = 0;
+  import_one(table, theirs, true);
+  CHECK(table.sizes().own == 1);
+}
+
+TEST_CASE("lists: a record that no table can have written is refused") {
+  const auto refused = [](void (*spoil)(Record&)) {
+    ConnectionTable table(options(16), 0);
+    Record entry = record(2, kEstablished, 900, 7);
+    spoil(entry);
+    const ConnectionTable::Imported result = import_one(table, entry);
+    CHECK(result.refused + result.inserted == 1);
+    CHECK(table.sizes().others == result.inserted);
+    CHECK(table.check_invariants() == "");
+    return result.refused == 1;
+  };
+  CHECK_FALSE(refused([](Record&) {}));
+  CHECK(refused([](Record& entry) { entry.status = static_cast<ConnectionStatus>(3); }));
+  CHECK(refused([](Record& entry) { entry.status = static_cast<ConnectionStatus>(255); }));
+  CHECK(refused([](Record& entry) { entry.flags = 0x80; }));
+  CHECK_FALSE(refused([](Record& entry) { entry.flags = 0x7f; }));
+  CHECK(refused([](Record& entry) { entry.key.family = static_cast<Family>(0); }));
+  CHECK(refused([](Record& entry) { entry.key.family = static_cast<Family>(5); }));
+  CHECK_FALSE(refused([](Record& entry) { entry.key.family = Family::kIpv6; }));
+  CHECK(refused([](Record& entry) { entry.key.zero = 1; }));
+  CHECK(refused([](Record& entry) { entry.zero = 0x100; }));
+  CHECK(refused([](Record& entry) { entry.zero2 = 1u << 31; }));
+  CHECK(refused([](Record& entry) { entry.key.source[11] = 0; }));
+  CHECK(refused([](Record& entry) { entry.key.destination[0] = 0x20; }));
+  CHECK(refused([](Record& entry) { entry.owner = 8; }));
+  CHECK(refused([](Record& entry) { entry.owner = UINT16_MAX; }));
+  CHECK(refused([](Record& entry) { entry.last_seen = 1001; }));
+  CHECK_FALSE(refused([](Record& entry) { entry.last_seen = 1000; }));
+  CHECK(refused([](Record& entry) { entry.opened = 901; }));
+}
+
+TEST_CASE("lists: the limit of owners follows the number of nodes") {
+  ConnectionTable table(options(16), 0);
+  const Record entry = record(1, kEstablished, 900, 9);
+  CHECK(import_one(table, entry).refused == 1);
+  table.set_nodes(10);
+  CHECK(import_one(table, entry).inserted == 1);
+}
+
+TEST_CASE("lists: a list is bound by the same places as packets are, and says what found none") {
+  ConnectionTable table(options(16), 0);
+  std::vector<Record> list;
+  for (uint32_t n = 0; n < 10; ++n) list.push_back(record(n, kOpening, 900));
+  ConnectionTable::Imported result = table.import_block(list, 1000, 500, true);
+  CHECK(result.inserted == 4);
+  CHECK(result.full == 6);
+  list.clear();
+  for (uint32_t n = 100; n < 120; ++n) list.push_back(record(n, kEstablished, 900));
+  result = table.import_block(list, 1000, 500, true);
+  CHECK(result.inserted == 16);
+  CHECK(result.evicted == 4);
+  CHECK(result.full == 4);
+  CHECK(table.check_invariants() == "");
+}
