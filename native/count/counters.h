@@ -86,7 +86,7 @@ inline constexpr bool is_malformed(Drop drop) { return info(drop).malformed; }
   X(Moved,              moved,              "reopened connections whose owner changed")                                 \
   X(OpeningUntracked,   openingUntracked,   "opening packets decided but not entered: openings fill their share")       \
   X(FullUntracked,      fullUntracked,      "packets decided but not entered: the table is full")                       \
-  X(Evicted,            evicted,            "openings that gave their place to an established connection")              \
+  X(Evicted,            evicted,            "opening or closed entries that gave their place")                          \
   X(FragmentsHeld,      fragmentsHeld,      "later fragments held until their first fragment came")                     \
   X(SuperPackets,       superPackets,       "GRO/TSO super-packets received")                                           \
   X(ResolutionAnswered, resolutionAnswered, "ARP requests and neighbour solicitations answered")

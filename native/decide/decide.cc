@@ -1,0 +1,134 @@
+#include "decide/decide.h"
+
+#include "decide/status.h"
+
+namespace flowsieve {
+namespace {
+
+constexpr uint8_t kTcp = 6, kSctp = 132;
+
+void count_class(Context& context, uint8_t packet_class) {
+  context.counters.add(static_cast<Count>(static_cast<size_t>(Count::kClass1) + packet_class - 1));
+}
+
+/// Classes 2 and 4: the table knows the connection.
+Decision follow(const Subject& subject, Slot slot, Context& context) {
+  const Record& record = context.table.at(slot);
+  const bool mine = record.owner == context.criteria.allocation.self;
+  Decision decision{.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+                    .packet_class = static_cast<uint8_t>(mine ? 2 : 4),
+                    .slot = slot,
+                    .owner = record.owner};
+  if (subject.packet->kind == Kind::kError) {
+    // Anybody on the way may have sent it, so it neither refreshes nor changes what it quotes.
+    context.counters.add(Count::kErrorsFollowed);
+  } else if (subject.follower) {
+    context.table.touch(slot, context.now);
+  } else {
+    update_status(subject, slot, context);
+  }
+  return decision;
+}
+
+/// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided by its bucket and only
+/// goes uncounted among the connections: the next packet tries again.
+Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Context& context) {
+  const bool opening = opens(*subject.packet);
+  Record record;
+  record.key = subject.key;
+  record.last_seen = record.opened = context.now;
+  record.epoch = context.criteria.allocation.epoch;
+  record.owner = decision.owner;
+  record.bucket = static_cast<uint16_t>(decision.bucket);
+  record.status = initial_status(*subject.packet);
+  // The sender of the first packet is the client.
+  record.flags = static_cast<uint8_t>(initial_flags(*subject.packet) |
+                                      (subject.reversed ? kClientIsDestination : 0) |
+                                      (opening ? 0 : kMidstream));
+  const Inserted inserted = context.table.insert(record, hash, context.listener);
+  switch (inserted.outcome) {
+    case InsertOutcome::kOpeningShare:
+      context.counters.add(Count::kOpeningUntracked);
+      return kNoSlot;
+    case InsertOutcome::kFull:
+      context.counters.add(Count::kFullUntracked);
+      return kNoSlot;
+    case InsertOutcome::kEvictedOpening:
+    case InsertOutcome::kEvictedClosing:
+      context.counters.add(Count::kEvicted);
+      break;
+    case InsertOutcome::kInserted:
+      break;
+  }
+  context.counters.add(opening ? Count::kOpened : Count::kMidstream);
+  if (context.listener) context.listener->entered(inserted.slot, context.table.at(inserted.slot));
+  return inserted.slot;
+}
+
+/// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
+Decision by_bucket(const Subject& subject, uint64_t hash, Context& context) {
+  const Packet& packet = *subject.packet;
+  const Criteria& criteria = context.criteria;
+  Decision decision;
+  decision.by_bucket = true;
+  decision.bucket = criteria.distribution.bucket(header_fields(packet.flow));
+  decision.owner = criteria.allocation.owner[decision.bucket];
+  const bool mine = decision.owner == criteria.allocation.self;
+  decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
+  const bool opening = packet.kind == Kind::kFlow && !subject.follower && opens(packet);
+  decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
+
+  if (packet.kind == Kind::kError) {
+    context.counters.add(Count::kErrorsByBucket);
+  } else if (!subject.follower && (mine || criteria.tracking == Tracking::kObserve)) {
+    decision.slot = enter(subject, hash, decision, context);
+  }
+  return decision;
+}
+
+/// Port reuse: a connection that has closed does not hold its key against a new one.
+bool reopens(const Subject& subject, const Record& record) {
+  const Packet& packet = *subject.packet;
+  return record.status == ConnectionStatus::kClosing && packet.opening &&
+         packet.kind == Kind::kFlow && !subject.follower;
+}
+
+}  // namespace
+
+bool opens(const Packet& packet) {
+  if (packet.flow.protocol == kTcp || packet.flow.protocol == kSctp) return packet.opening;
+  return !packet.query_reply;
+}
+
+Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
+  if (subject.watched) {
+    // What this node sends can close or establish an own connection, nothing else.
+    Decision decision;
+    context.counters.add(Count::kWatched);
+    if (slot == kNoSlot) return decision;
+    decision.slot = slot;
+    decision.owner = context.table.at(slot).owner;
+    if (subject.packet->kind == Kind::kFlow && !subject.follower) {
+      update_status(subject, slot, context);
+    }
+    return decision;
+  }
+
+  NodeIndex owner_before = 0;
+  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot));
+  if (reopened) {
+    owner_before = context.table.at(slot).owner;
+    if (context.listener) context.listener->leaving(slot, context.table.at(slot), false);
+    context.table.erase(slot);
+    slot = kNoSlot;
+    context.counters.add(Count::kReopened);
+  }
+
+  const Decision decision =
+      slot != kNoSlot ? follow(subject, slot, context) : by_bucket(subject, hash, context);
+  if (reopened && decision.owner != owner_before) context.counters.add(Count::kMoved);
+  count_class(context, decision.packet_class);
+  return decision;
+}
+
+}  // namespace flowsieve

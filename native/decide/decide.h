@@ -1,0 +1,96 @@
+// The decision: whose is this packet? One function over one packet, one table and one set of criteria; the heart of the
+// system (seed, figures 3, 4, 5; its packet classes are those of figures 7 and 8).
+//
+//   class  packet                                  verdict   effect
+//   1      opening, bucket is mine                 deliver   enter into own, OPENING
+//   2      its connection is in the own table      deliver   refresh time, update status
+//   3      opening, bucket is another's            discard   enter into others, OPENING
+//   4      its connection is in the others table   discard   refresh time, update status
+//   5      neither, bucket is mine                 deliver   enter into own, status by packet type
+//   6      neither, bucket is another's            discard   enter into others, status by packet type
+//
+// A packet of an open connection is decided by the table alone (classes 2 and 4): the allocation is not even read. That is why the
+// allocation may change at any time.
+//
+// Own and others stand in one table; an entry is "own" when its owner is this node.
+#pragma once
+
+#include "allocation/allocation.h"
+#include "allocation/distribution.h"
+#include "count/counters.h"
+#include "packet/packet.h"
+#include "table/table.h"
+
+namespace flowsieve {
+
+enum class Verdict : uint8_t {
+  kPass,     ///< not the cluster's
+  kDeliver,  ///< mine
+  kDiscard,  ///< another's
+};
+
+enum class Tracking : uint8_t {
+  kObserve,  ///< own and others' connections are kept from the packets themselves (figure 5)
+  kOwn,      ///< only own connections are entered (figure 4)
+};
+
+/// What decisions depend on besides the table. Replaced as a whole, between two bursts.
+struct Criteria {
+  Distribution distribution;
+  Allocation allocation;
+  Tracking tracking = Tracking::kObserve;
+  bool monitoring = true;  ///< follow the status; without it entries only age
+};
+
+/// A packet with its place in the table.
+struct Subject {
+  const Packet* packet;
+  Key key;        ///< as stored
+  bool reversed;  ///< the packet runs against the stored key
+  bool watched;   ///< sent by the server side: may change what is known, never enters anything
+  bool follower;  ///< a later fragment: the connection's, but says nothing about its status
+};
+
+struct Decision {
+  Verdict verdict = Verdict::kPass;
+  uint8_t packet_class = 0;  ///< 1 … 6; 0 when the packet is in none (pass, watched, malformed)
+  Slot slot = kNoSlot;       ///< of the connection, when it is tracked
+  NodeIndex owner = 0;       ///< the node whose packet this is; meaningless for kPass
+  uint32_t bucket = 0;       ///< only when the bucket decided
+  bool by_bucket = false;    ///< the allocation decided, not the table
+};
+
+/// Is told when connections enter and leave the table. Called per connection, never per packet.
+class ConnectionListener {
+ public:
+  virtual ~ConnectionListener() = default;
+  virtual void entered(Slot slot, const Record& record) = 0;
+  /// The record is still in its slot and leaves it after the call. `timed_out`: by its timer, else because its place or key was
+  /// needed.
+  virtual void leaving(Slot slot, const Record& record, bool timed_out) = 0;
+};
+
+/// What a decision reads and changes; everything in it belongs to one worker.
+struct Context {
+  const Criteria& criteria;
+  ConnectionTable& table;
+  Counters& counters;
+  ConnectionListener* listener;  ///< may be null
+  Tick now;
+};
+
+/// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is what table.find() says of
+/// subject.key at this moment, `hash` is table.hash() of it.
+Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context);
+
+/// What of a key may be hashed. `flow` must outlive the result.
+inline HeaderFields header_fields(const Key& flow) {
+  return {flow.family,      flow.source,           flow.destination,
+          flow.source_port, flow.destination_port, flow.protocol};
+}
+
+/// True when a packet of unknown connection opens one: TCP SYN without ACK, SCTP INIT, and every packet of the other protocols but the reply
+/// to an ICMP query.
+bool opens(const Packet& packet);
+
+}  // namespace flowsieve

@@ -1,0 +1,77 @@
+#include "decide/status.h"
+
+namespace flowsieve {
+namespace {
+
+constexpr uint8_t kTcp = 6, kSctp = 132;
+
+/// The flags that a FIN or RST adds to what `flags` says already. Whichever closed the connection first stays its cause.
+uint8_t closing_flags(uint8_t flags, uint8_t tcp_flags, bool from_client) {
+  uint8_t added = 0;
+  if (tcp_flags & kTcpRst) {
+    if (!(flags & kClosedByFin)) added |= kClosedByRst;
+  } else if (tcp_flags & kTcpFin) {
+    added |= from_client ? kFinFromClient : kFinFromServer;
+    const uint8_t both = kFinFromClient | kFinFromServer;
+    if (((flags | added) & both) == both && !(flags & kClosedByRst)) added |= kClosedByFin;
+  }
+  return added;
+}
+
+void update_tcp(const Subject& subject, const Record& record, Slot slot, Context& context) {
+  const uint8_t tcp_flags = subject.packet->tcp_flags;
+  ConnectionTable& table = context.table;
+  if (tcp_flags & (kTcpFin | kTcpRst)) {
+    const bool from_client = subject.reversed == ((record.flags & kClientIsDestination) != 0);
+    table.add_flags(slot, closing_flags(record.flags, tcp_flags, from_client));
+    table.touch(slot, context.now);
+    table.set_status(slot, ConnectionStatus::kClosing, context.now);
+    return;
+  }
+  if (tcp_flags & kTcpSyn) {
+    if (record.status == ConnectionStatus::kOpening) table.touch(slot, context.now);
+    return;
+  }
+  table.touch(slot, context.now);
+  // A first fragment too short to show its flags proves nothing.
+  const bool flags_seen = tcp_flags != 0 || !subject.packet->is_fragment;
+  if (record.status == ConnectionStatus::kOpening && flags_seen) {
+    table.set_status(slot, ConnectionStatus::kEstablished, context.now);
+  }
+}
+
+}  // namespace
+
+ConnectionStatus initial_status(const Packet& packet) {
+  if (packet.flow.protocol == kTcp) {
+    if (packet.tcp_flags & (kTcpFin | kTcpRst)) return ConnectionStatus::kClosing;
+    const bool flags_seen = packet.tcp_flags != 0 || !packet.is_fragment;
+    if (packet.tcp_flags & kTcpSyn || !flags_seen) return ConnectionStatus::kOpening;
+    return ConnectionStatus::kEstablished;
+  }
+  if (packet.flow.protocol == kSctp && !packet.opening) {
+    return packet.sctp_closing ? ConnectionStatus::kClosing : ConnectionStatus::kEstablished;
+  }
+  return ConnectionStatus::kOpening;
+}
+
+uint8_t initial_flags(const Packet& packet) {
+  return packet.flow.protocol == kTcp ? closing_flags(0, packet.tcp_flags, true) : 0;
+}
+
+void update_status(const Subject& subject, Slot slot, Context& context) {
+  const Record& record = context.table.at(slot);
+  if (!context.criteria.monitoring) {
+    context.table.touch(slot, context.now);
+    return;
+  }
+  if (record.key.protocol == kTcp) return update_tcp(subject, record, slot, context);
+  context.table.touch(slot, context.now);
+  if (record.key.protocol == kSctp && subject.packet->sctp_closing) {
+    context.table.set_status(slot, ConnectionStatus::kClosing, context.now);
+  } else if (record.status == ConnectionStatus::kOpening && !subject.packet->opening) {
+    context.table.set_status(slot, ConnectionStatus::kEstablished, context.now);
+  }
+}
+
+}  // namespace flowsieve

@@ -1,0 +1,268 @@
+#include "worker/worker.h"
+
+namespace flowsieve {
+namespace {
+
+bool is_accepted(const Decision& decision) {
+  return decision.verdict == Verdict::kDeliver;
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerOptions& options, Criteria criteria, Delivery& delivery,
+               Responder* responder, Ledger* ledger, uint64_t now_ns)
+    : options_(options),
+      criteria_(std::move(criteria)),
+      delivery_(delivery),
+      responder_(responder),
+      ledger_(ledger),
+      table_(options.table, to_tick(now_ns)),
+      fragments_(options.fragments, options.table.seed),
+      now_ns_(now_ns) {
+  samples_.reserve(kSamplesMax);
+}
+
+size_t Worker::turn(Source& source, uint64_t now_ns) {
+  frame_count_ = source.receive(frames_);
+  accepted_count_ = 0;
+  parse_burst();
+  scope_burst();
+  find_burst();
+  decide_burst(source, now_ns);
+  deliver_burst();
+  return frame_count_;
+}
+
+void Worker::parse_burst() {
+  for (size_t i = 0; i < frame_count_; ++i) {
+    const Frame& frame = frames_[i];
+    traces_[i] = Trace{};
+    traces_[i].packet = parse(frame.bytes, frame.wire_bytes, frame.link);
+  }
+}
+
+/// Which packets are the cluster's, and the key under which each one's connection would stand.
+void Worker::scope_burst() {
+  for (size_t i = 0; i < frame_count_; ++i) {
+    const Packet& packet = traces_[i].packet;
+    const Frame& frame = frames_[i];
+    counters_.add(Count::kPackets);
+    counters_.add(Count::kBytes, frame.wire_bytes);
+    if (packet.ip) counters_.add(Count::kIp);
+    if (packet.is_fragment) counters_.add(Count::kFragments);
+    if (frame.offload.gso_type != 0) counters_.add(Count::kSuperPackets);
+    in_scope_[i] = false;
+    if (packet.drop != Drop::kNone) {
+      counters_.drop(packet.drop);
+      if (is_malformed(packet.drop)) counters_.add(Count::kMalformed);
+      continue;
+    }
+    if (packet.kind == Kind::kNonIp || packet.kind == Kind::kControl) {
+      counters_.add(packet.kind == Kind::kNonIp ? Count::kNonIp : Count::kControl);
+      if (responder_ && responder_->answer(frame)) counters_.add(Count::kResolutionAnswered);
+      continue;
+    }
+    const bool from_cluster = options_.scope.contains(packet.ip_source);
+    const bool to_cluster = options_.scope.contains(packet.ip_destination);
+    in_scope_[i] =
+        frame.outgoing ? from_cluster : to_cluster || (options_.both_directions && from_cluster);
+    if (!in_scope_[i]) {
+      counters_.add(Count::kPassed);
+      continue;
+    }
+    subjects_[i].packet = &packet;
+    subjects_[i].reversed = options_.scope.stores_reversed(packet.flow);
+    subjects_[i].key = subjects_[i].reversed ? reversed(packet.flow) : packet.flow;
+    subjects_[i].watched = frame.outgoing || !to_cluster;
+    subjects_[i].follower = false;
+  }
+}
+
+/// Asks for the cache lines that the decisions will read: the tags of all, then the records of all. By the time that the last is asked for,
+/// the first has come.
+void Worker::find_burst() {
+  for (size_t i = 0; i < frame_count_; ++i) {
+    if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
+    hashes_[i] = table_.hash(subjects_[i].key);
+    table_.prefetch(hashes_[i]);
+  }
+  for (size_t i = 0; i < frame_count_; ++i) {
+    if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
+    table_.prefetch_records(hashes_[i]);
+  }
+}
+
+/// In order, since a packet may belong to the connection that the one before it in the burst has opened.
+void Worker::decide_burst(Source& source, uint64_t now_ns) {
+  for (size_t i = 0; i < frame_count_; ++i) {
+    pass_time(frames_[i].time_ns ? frames_[i].time_ns : now_ns);
+    if (!in_scope_[i]) continue;
+    if (traces_[i].packet.kind == Kind::kFragment) {
+      follow_fragment(i, source);
+    } else {
+      decide_frame(i, source);
+    }
+  }
+}
+
+void Worker::decide_frame(size_t i, Source& source) {
+  Trace& trace = traces_[i];
+  trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
+  settle(frames_[i], trace.packet, trace.decision);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
+  if (trace.packet.is_fragment && !subjects_[i].watched) {
+    first_fragment(trace.packet, trace.decision);
+  }
+}
+
+Decision Worker::decide_subject(const Frame& frame, const Subject& subject, uint64_t hash) {
+  Slot slot = table_.find(subject.key, hash);
+  // A stray packet that this node sends must not touch what another node is responsible for.
+  if (frame.outgoing && slot != kNoSlot && table_.at(slot).owner != criteria_.allocation.self) {
+    slot = kNoSlot;
+  }
+  Context context{criteria_, table_, counters_, this, to_tick(now_ns_)};
+  return decide(subject, slot, hash, context);
+}
+
+/// A fragment without ports goes where the first fragment of its datagram went, and waits when that has not come.
+void Worker::follow_fragment(size_t i, Source& source) {
+  Trace& trace = traces_[i];
+  Packet& packet = trace.packet;
+  const Datagram* datagram = fragments_.find(packet.fragment, now_ns_);
+  if (!datagram) {
+    if (frames_[i].outgoing || !source.complete(frames_[i])) return;
+    HeldFrame held{.bytes = frames_[i].bytes,
+                   .wire_bytes = frames_[i].wire_bytes,
+                   .time_ns = now_ns_,
+                   .link = frames_[i].link,
+                   .packet = packet};
+    static_assert(sizeof(frames_[i].offload) <= sizeof(held.extra));
+    std::memcpy(held.extra.data(), &frames_[i].offload, sizeof(frames_[i].offload));
+    trace.held = fragments_.hold(packet.fragment, held, now_ns_);
+    if (trace.held) {
+      counters_.add(Count::kFragmentsHeld);
+    } else {
+      packet.drop = Drop::kFragmentHeldFull;
+      counters_.drop(Drop::kFragmentHeldFull);
+    }
+    return;
+  }
+  trace.decision = decide_follower(frames_[i], packet, *datagram);
+  settle(frames_[i], packet, trace.decision);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], packet);
+}
+
+/// Decides a later fragment whose first one is known; completes `packet` with what only the first fragment could say.
+Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datagram& datagram) {
+  packet.flow = datagram.flow;
+  packet.kind = datagram.kind;
+  const bool reverse = options_.scope.stores_reversed(packet.flow);
+  Subject subject{.packet = &packet,
+                  .key = reverse ? reversed(packet.flow) : packet.flow,
+                  .reversed = reverse,
+                  .watched = !options_.scope.contains(packet.ip_destination),
+                  .follower = true};
+  Decision decision = decide_subject(frame, subject, table_.hash(subject.key));
+  // Where the table cannot tell, the whole datagram goes where it began, even if the allocation has changed since.
+  if (decision.by_bucket) decision.verdict = static_cast<Verdict>(datagram.verdict);
+  return decision;
+}
+
+/// Remembers what the first fragment decided, and lets those go that were waiting for it.
+void Worker::first_fragment(const Packet& packet, const Decision& decision) {
+  const Datagram datagram{
+      .flow = packet.flow, .kind = packet.kind, .verdict = static_cast<uint8_t>(decision.verdict)};
+  fragments_.remember(packet.fragment, datagram, now_ns_);
+  fragments_.release(packet.fragment, [&](const HeldFrame& held) {
+    Frame frame;
+    frame.bytes = held.bytes;
+    frame.wire_bytes = held.wire_bytes;
+    frame.time_ns = held.time_ns;
+    frame.link = held.link;
+    std::memcpy(&frame.offload, held.extra.data(), sizeof(frame.offload));
+    Packet later = held.packet;
+    const Decision follower = decide_follower(frame, later, datagram);
+    settle(frame, later, follower);
+    // At once, since the held bytes die with the release.
+    const Accepted accepted{&frame, later.ip_offset, later.ip_bytes};
+    if (is_accepted(follower)) deliver({&accepted, 1});
+  });
+}
+
+/// Books the packet with its verdict.
+void Worker::settle(const Frame& frame, const Packet& packet, const Decision& decision) {
+  if (ledger_ && (decision.slot != kNoSlot || decision.packet_class != 0)) {
+    ledger_->count_owner(decision.owner);
+  }
+  if (ledger_ && decision.slot != kNoSlot) {
+    const Record& record = table_.at(decision.slot);
+    const bool runs_reversed = options_.scope.stores_reversed(packet.flow);
+    const bool from_client = runs_reversed == ((record.flags & kClientIsDestination) != 0);
+    ledger_->count(decision.slot, from_client, packet.ip_bytes,
+                   frame.time_ns ? frame.time_ns : now_ns_);
+  }
+  if (decision.verdict == Verdict::kDiscard) {
+    counters_.add(Count::kDiscarded);
+    counters_.add(Count::kDiscardedBytes, packet.ip_bytes);
+  }
+}
+
+void Worker::queue(const Frame& frame, const Packet& packet) {
+  accepted_[accepted_count_++] = {&frame, packet.ip_offset, packet.ip_bytes};
+}
+
+void Worker::deliver_burst() {
+  if (accepted_count_ > 0) deliver({accepted_.data(), accepted_count_});
+}
+
+void Worker::deliver(std::span<const Accepted> packets) {
+  for (const Accepted& packet : packets) {
+    counters_.add(Count::kDelivered);
+    counters_.add(Count::kDeliveredBytes, packet.ip_bytes);
+  }
+  counters_.drop(Drop::kDeliverFailed, packets.size() - delivery_.deliver(packets));
+}
+
+/// Moves the clock on. Captures bring their own time with every frame, and there the aging has to keep step; on the live path all
+/// frames of a burst share one time, and age() is called between the bursts.
+void Worker::pass_time(uint64_t time_ns) {
+  if (time_ns <= now_ns_) return;
+  const bool tick_changed = to_tick(time_ns) != to_tick(now_ns_);
+  now_ns_ = time_ns;
+  if (tick_changed && ledger_) age(time_ns, SIZE_MAX);
+}
+
+void Worker::age(uint64_t now_ns, size_t budget) {
+  if (now_ns > now_ns_) now_ns_ = now_ns;
+  table_.advance(to_tick(now_ns_), budget, [this](Slot slot, const Record& record) {
+    counters_.add(Count::kExpired);
+    leaving(slot, record, true);
+  });
+  fragments_.expire(now_ns_, [this](const HeldFrame&) { counters_.drop(Drop::kFragmentExpired); });
+}
+
+void Worker::abandon_fragments() {
+  fragments_.expire(UINT64_MAX,
+                    [this](const HeldFrame&) { counters_.drop(Drop::kFragmentExpired); });
+}
+
+void Worker::entered(Slot slot, const Record& record) {
+  if (ledger_) ledger_->open(slot);
+  if (options_.sample_every == 0 || ++entered_since_sample_ < options_.sample_every) return;
+  entered_since_sample_ = 0;
+  if (samples_.size() < kSamplesMax) samples_.push_back(record);
+}
+
+void Worker::leaving(Slot slot, const Record& record, bool timed_out) {
+  if (ledger_) ledger_->close(slot, record, timed_out);
+}
+
+std::vector<Record> Worker::take_samples() {
+  std::vector<Record> taken;
+  taken.reserve(kSamplesMax);
+  taken.swap(samples_);
+  return taken;
+}
+
+}  // namespace flowsieve
