@@ -5,7 +5,6 @@ import {
   FAMILIES,
   liveCluster,
   note,
-  quiet,
   sumOfClass,
 } from './support.js';
 import { Capture, HANDSHAKES, type Opening, openingsIn } from './wire.js';
@@ -62,7 +61,7 @@ describe('an allocation that changes ten times under 300 open connections', () =
     note(`300 connections and 60 flows unbroken, ${messages} messages`);
     judgeWire(openingsIn(await capture.stop()), account);
     assert.equal(
-      sumOfClass(await quiet(cluster), '5'),
+      sumOfClass(await cluster.quiet(), '5'),
       0,
       'no packet in the middle of an unknown connection',
     );
@@ -84,7 +83,7 @@ describe('an allocation that changes ten times under 300 open connections', () =
   /** Opens with a settled allocation, and compares the nodes' counters with the client's count. */
   async function openSettled(cluster: Cluster): Promise<number> {
     const { client } = live();
-    const before = await quiet(cluster);
+    const before = await cluster.quiet();
     let openings = 0;
     for (const { address } of FAMILIES) {
       const short = await client.short(address, 40);
@@ -97,7 +96,7 @@ describe('an allocation that changes ten times under 300 open connections', () =
       );
       openings += 50;
     }
-    const after = await quiet(cluster);
+    const after = await cluster.quiet();
     assert.equal(
       sumOfClass(after, '1') - sumOfClass(before, '1'),
       openings,

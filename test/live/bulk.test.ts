@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { BulkResult } from '../../lib/cli/demo/commands.js';
-import { FAMILIES, type Live, liveCluster, note, quiet } from './support.js';
+import { FAMILIES, type Live, liveCluster, note } from './support.js';
 
 const BYTES = 300_000_000;
 
@@ -49,7 +49,7 @@ describe('bulk transfers with the client’s offloads on', () => {
         `${name}: ${rate.toFixed(1)} Gbit/s, without flowsieve ${before.toFixed(1)} (${(rate / before).toFixed(2)})`,
       );
     }
-    const statuses = await quiet(cluster);
+    const statuses = await cluster.quiet();
     const large = statuses.reduce((sum, status) => sum + (status.counters['superPackets'] ?? 0), 0);
     assert.ok(large > 0, 'super-packets came along');
     for (const { drops } of statuses) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { RawSender } from './raw.js';
-import { assertUnbroken, FAMILIES, liveCluster, note, quiet } from './support.js';
+import { assertUnbroken, FAMILIES, liveCluster, note } from './support.js';
 
 const CAPACITY = 20_000;
 const SHARE = 0.25;
@@ -48,7 +48,7 @@ describe('a flood of SYNs from invented sources', () => {
   it('keeps nobody from connecting afterwards', async function () {
     this.timeout(30_000);
     const { cluster, client } = live();
-    await quiet(cluster);
+    await cluster.quiet();
     for (const { address } of FAMILIES) {
       const { opened, errors } = await client.short(address, 60);
       assert.deepEqual({ opened, errors }, { opened: 60, errors: {} });

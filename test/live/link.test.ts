@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { until } from '../../lib/cli/demo/child.js';
-import { FAMILIES, type Live, liveCluster, quiet } from './support.js';
+import { FAMILIES, type Live, liveCluster } from './support.js';
 
 interface Neighbour {
   readonly dst: string;
@@ -86,7 +86,7 @@ describe('workers: 2', () => {
       );
       assert.ok((await client.download(address, 50_000_000)).correct);
     }
-    const statuses = await quiet(cluster);
+    const statuses = await cluster.quiet();
     const taken = statuses.reduce((sum, status) => sum + status.classes['1'], 0);
     assert.equal(taken, 2 * (150 + 30 + 1));
   });

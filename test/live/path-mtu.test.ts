@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { assertUnbroken, FAMILIES, liveCluster, note, quiet } from './support.js';
+import { assertUnbroken, FAMILIES, liveCluster, note } from './support.js';
 
 describe('a router with a smaller MTU between client and cluster', () => {
   const live = liveCluster({ routerMtu: 1_400 });
@@ -46,7 +46,7 @@ describe('a router with a smaller MTU between client and cluster', () => {
   }
 
   async function errorsFollowed(): Promise<number> {
-    const statuses = await quiet(live().cluster);
+    const statuses = await live().cluster.quiet();
     return statuses.reduce((sum, status) => sum + (status.counters['errorsFollowed'] ?? 0), 0);
   }
 });

@@ -67,18 +67,6 @@ export function nodeOf(cluster: Cluster, name: string): ClusterNode {
   return node;
 }
 
-/** Counters come up by copying, a moment after the packets: reads them until two readings agree. */
-export async function quiet(cluster: Cluster): Promise<Status[]> {
-  let last = '';
-  return until('counters at rest', async () => {
-    const all = await cluster.statuses();
-    const now = JSON.stringify(all.map((status) => [status.classes, status.tables.own]));
-    const same = now === last;
-    last = now;
-    return same && all;
-  });
-}
-
 /** The sum of a packet class over all nodes. */
 export function sumOfClass(statuses: readonly Status[], number: PacketClass): number {
   return statuses.reduce((sum, status) => sum + status.classes[number], 0);

@@ -115,6 +115,18 @@ export class Cluster {
     return Promise.all(this.nodes.map((node) => this.status(node)));
   }
 
+  /** Counters come up by copying, a moment after the packets: reads them until two readings agree. */
+  quiet(): Promise<Status[]> {
+    let last = '';
+    return until('counters at rest', async () => {
+      const all = await this.statuses();
+      const now = JSON.stringify(all.map((status) => [status.classes, status.tables.own]));
+      const same = now === last;
+      last = now;
+      return same && all;
+    });
+  }
+
   /** Rewrites the configuration files with these weights and signals every node; does not wait for them. */
   async reweigh(weights: readonly number[]): Promise<void> {
     await this.writeConfigurations(weights);

@@ -138,12 +138,12 @@ class Demo {
     );
 
     const client = cluster.traffic();
-    let before = await cluster.statuses();
+    let before = await cluster.quiet();
     let opened = await this.openConversations(client);
     for (const [number, weights] of WEIGHTS.entries()) {
       const changeMs = number === 0 ? 0 : await this.change(cluster, weights);
       const traffic = await this.drive(client, FAMILIES[number - 1]?.address);
-      const after = await cluster.statuses();
+      const after = await cluster.quiet();
       this.rounds.push(
         round(
           weights,
@@ -231,7 +231,7 @@ class Demo {
     held: Record<string, Fared>,
     before: readonly Status[],
   ): Promise<DemoResult> {
-    const last = (await this.cluster?.statuses()) ?? [];
+    const last = (await this.cluster?.quiet()) ?? [];
     const nodes = last.map((status, i) => ({
       name: status.node,
       openings: status.classes['1'],
