@@ -1,7 +1,13 @@
 // How a command asks the running node.
 import { type IncomingMessage, request } from 'node:http';
 import { ERROR_CODES, type ErrorCode, FlowsieveError } from '../errors/index.js';
-import type { AllocationView, ConnectionsPage, ConnectionsQuery, ConnectionView, Status } from '../node/types.js';
+import type {
+  AllocationView,
+  ConnectionsPage,
+  ConnectionsQuery,
+  ConnectionView,
+  Status,
+} from '../node/types.js';
 import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
 
 /** Whom to ask. */
@@ -28,11 +34,15 @@ export class AdminClient {
   /** One page of connections. */
   connections(query: Partial<ConnectionsQuery> = {}): Promise<ConnectionsPage> {
     const parameters = formatConnectionsQuery(query);
-    return this.getJson<ConnectionsPage>(`/connections${parameters === '' ? '' : `?${parameters}`}`);
+    return this.getJson<ConnectionsPage>(
+      `/connections${parameters === '' ? '' : `?${parameters}`}`,
+    );
   }
 
   /** All connections that are wanted, page by page. */
-  async *everyConnection(query: Omit<Partial<ConnectionsQuery>, 'cursor'> = {}): AsyncGenerator<ConnectionView> {
+  async *everyConnection(
+    query: Omit<Partial<ConnectionsQuery>, 'cursor'> = {},
+  ): AsyncGenerator<ConnectionView> {
     let cursor: string | null | undefined;
     while (cursor !== null) {
       const page = await this.connections({ limit: CONNECTIONS_LIMIT_MAX, ...query, cursor });
@@ -65,7 +75,10 @@ export class AdminClient {
     const signal = AbortSignal.timeout(deadlineMs);
     return new Promise<{ status: number; text: string }>((resolve, reject) => {
       const asked = request({ socketPath: socket, path, agent: false, signal }, (answer) => {
-        readAnswer(answer).then((text) => resolve({ status: answer.statusCode ?? 0, text }), reject);
+        readAnswer(answer).then(
+          (text) => resolve({ status: answer.statusCode ?? 0, text }),
+          reject,
+        );
       });
       asked.once('error', reject);
       asked.end();
@@ -136,5 +149,8 @@ function parseJson(text: string): unknown {
 }
 
 function malformed(what: string): FlowsieveError {
-  return new FlowsieveError('FLOWSIEVE_FORMAT', `Expected an answer of flowsieve but received ${what}.`);
+  return new FlowsieveError(
+    'FLOWSIEVE_FORMAT',
+    `Expected an answer of flowsieve but received ${what}.`,
+  );
 }

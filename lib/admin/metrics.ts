@@ -64,7 +64,9 @@ function addTables(registry: Registry, { tables }: Status): void {
 function addCluster(registry: Registry, status: Status): void {
   const { members, handover } = status;
   gauge(registry, 'epoch', 'epoch of the allocation', [[status.epoch]]);
-  gauge(registry, 'state', 'what this node is doing in its cluster', [[1, { state: status.state }]]);
+  gauge(registry, 'state', 'what this node is doing in its cluster', [
+    [1, { state: status.state }],
+  ]);
   gauge(
     registry,
     'member_buckets',

@@ -33,10 +33,7 @@ const PARAMETERS = {
     `one of ${PROTOCOLS.join(', ')} or a number from 0 to 255`,
   ],
   owner: [z.string().min(1).max(253), "a node's name"],
-  status: [
-    z.string().toUpperCase().pipe(z.enum(STATUSES)),
-    `one of ${STATUSES.join(', ')}`,
-  ],
+  status: [z.string().toUpperCase().pipe(z.enum(STATUSES)), `one of ${STATUSES.join(', ')}`],
   client: [endpoint, 'an address, a port (:80), or both (192.0.2.1:80, [2001:db8::1]:80)'],
   server: [endpoint, 'an address, a port (:80), or both (192.0.2.1:80, [2001:db8::1]:80)'],
 } as const;

@@ -51,9 +51,12 @@ export class AdminServer {
    */
   static async start(options: AdminOptions, administered: Administered): Promise<AdminServer> {
     const status: Route = ['/status', () => administered.status()];
-    const metrics: Route = ['/metrics', async () => {
-      return renderMetrics(await administered.status(), administered.vocabulary);
-    }]; // prettier-ignore
+    const metrics: Route = [
+      '/metrics',
+      async () => {
+        return renderMetrics(await administered.status(), administered.vocabulary);
+      },
+    ]; // prettier-ignore
     const connections: Route = [
       '/connections',
       (request) => administered.connections(parseConnectionsQuery(request.query)),
@@ -125,7 +128,10 @@ async function makeServer(routes: readonly Route[]): Promise<Listening> {
       return body;
     });
   }
-  answerErrors(app, routes.map(([path]) => path));
+  answerErrors(
+    app,
+    routes.map(([path]) => path),
+  );
   await app.ready();
   if (made === undefined) {
     throw new FlowsieveError('FLOWSIEVE_INTERNAL', 'Expected fastify to make a server.');
@@ -170,7 +176,10 @@ const HTTP_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   FLOWSIEVE_TIMEOUT: 504,
 };
 
-function errorAnswer(error: FastifyError | FlowsieveError): { status: number; body: AdminErrorBody } {
+function errorAnswer(error: FastifyError | FlowsieveError): {
+  status: number;
+  body: AdminErrorBody;
+} {
   if (error instanceof FlowsieveError) {
     const { code, message } = error;
     return { status: HTTP_STATUS[code] ?? 500, body: { code, message } };

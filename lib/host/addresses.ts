@@ -29,7 +29,9 @@ export interface Interface {
 
 /** All interfaces of this network namespace. */
 export async function interfaces(): Promise<Interface[]> {
-  const listed = interfacesSchema.parse(JSON.parse((await run('ip', ['-j', '-d', 'addr', 'show'])) || '[]'));
+  const listed = interfacesSchema.parse(
+    JSON.parse((await run('ip', ['-j', '-d', 'addr', 'show'])) || '[]'),
+  );
   return listed.flatMap((each) => {
     if (!('ifname' in each)) return [];
     const { ifname: name, flags, linkinfo, addr_info } = each;
@@ -78,7 +80,7 @@ export function checkClash(options: CheckedOptions, present: readonly Interface[
     const clash = options.addresses.find((ours) => addresses.some((each) => same(each, ours)));
     if (clash === undefined) continue;
     throw new FlowsieveError(
-      'FLOWSIEVE_MISSING',
+      'FLOWSIEVE_CLASH',
       `Expected cluster addresses that no interface of this host has but found ${clash.address} on ${name}.`,
       { path: 'addresses' },
     );
@@ -101,7 +103,9 @@ export async function planAddresses(options: CheckedOptions): Promise<HostChange
       { path: 'deliver.device' },
     );
   }
-  const missing = options.addresses.filter((ours) => !found.addresses.some((each) => same(each, ours)));
+  const missing = options.addresses.filter(
+    (ours) => !found.addresses.some((each) => same(each, ours)),
+  );
   const changes: HostChange[] = missing.map(({ address, family }) => ({
     kind: 'address',
     target: `${device} ${address}/${family === 4 ? 32 : 128}`,
@@ -142,7 +146,9 @@ export async function undoAddress(change: HostChange): Promise<void> {
 async function isThere(device: string, address: string): Promise<boolean> {
   const found = (await interfaces()).find((each) => each.name === device);
   if (found === undefined) return false;
-  return address === '' || found.addresses.some((each) => `${each.address}/${each.length}` === address);
+  return (
+    address === '' || found.addresses.some((each) => `${each.address}/${each.length}` === address)
+  );
 }
 
 function splitTarget(target: string): [device: string, address: string] {

@@ -20,6 +20,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { FlowsieveError } from '../errors/index.js';
+// Not from the room's index, which loads the native module: the host must be testable and cleaned up without it.
+import { addressBytes } from '../native/records.js';
 import type { HostChange } from './journal.js';
 import type { CheckedOptions, ClusterAddress } from './options.js';
 import { ProgramError, run } from './programs.js';
@@ -121,31 +123,23 @@ function addressSet(name: string, type: string, addresses: readonly ClusterAddre
 // Raw payload is compared with integers, and a set of those cannot be a named one.
 function whenAny(addresses: readonly ClusterAddress[], match: string, rule: GuardRule): string[] {
   if (addresses.length === 0) return [];
-  const integers = addresses.map((each) => `0x${addressBytes(each).toString('hex')}`);
+  const integers = addresses.map(integerOf);
   return [`    ${match} { ${integers.join(', ')} } counter name ${rule} drop`];
 }
 
-/** The address as it stands in a packet. */
-export function addressBytes({ address, family }: ClusterAddress): Buffer {
-  if (family === 4) return Buffer.from(address.split('.').map(Number));
-  // An IPv4 tail (::ffff:192.0.2.1) is the last two groups.
-  const text = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
-    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((n) => n.toString(16)).join(':'),
-  );
-  const [head = '', tail] = text.split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const groups = [...left, ...Array<string>(8 - left.length - right.length).fill('0'), ...right];
-  const bytes = Buffer.alloc(16);
-  groups.forEach((group, i) => bytes.writeUInt16BE(Number.parseInt(group, 16), i * 2));
-  return bytes;
+// As it stands in a packet: an IPv4 address is the last four bytes of the sixteen.
+function integerOf({ address, family }: ClusterAddress): string {
+  const bytes = Buffer.from(addressBytes(address)).subarray(family === 4 ? 12 : 0);
+  return `0x${bytes.toString('hex')}`;
 }
 
 const listingSchema = z.object({
   nftables: z.array(
     z.looseObject({
       chain: z.looseObject({ name: z.string(), hook: z.string().optional() }).optional(),
-      counter: z.looseObject({ name: z.string(), packets: z.number(), bytes: z.number() }).optional(),
+      counter: z
+        .looseObject({ name: z.string(), packets: z.number(), bytes: z.number() })
+        .optional(),
     }),
   ),
 });

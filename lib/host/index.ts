@@ -4,7 +4,14 @@
 //
 // and undone in the reverse. What is set is in the journal before it is set (journal.ts), so that `status` can list it, and so that the next
 // start can undo what a crash left; the guard of a crashed process stays in force until the new one replaces it.
-import { applyAddresses, checkCapture, checkClash, interfaces, planAddresses, undoAddress } from './addresses.js';
+import {
+  applyAddresses,
+  checkCapture,
+  checkClash,
+  interfaces,
+  planAddresses,
+  undoAddress,
+} from './addresses.js';
 import { type GuardStatus, guardStatus, installGuard, planGuard, undoGuard } from './guard.js';
 import { type HostChange, Journal } from './journal.js';
 import { type CheckedOptions, checkOptions, type HostOptions } from './options.js';
@@ -101,7 +108,9 @@ export class Host {
     await this.journal.replaceChanges([...guards.slice(0, 1), ...left]);
     if (leftover.changes.length > 0) {
       const undone = leftover.changes.length - left.length;
-      onNotice(`Cleaned up after a process that ended without doing so: ${undone} of ${leftover.changes.length} settings.`);
+      onNotice(
+        `Cleaned up after a process that ended without doing so: ${undone} of ${leftover.changes.length} settings.`,
+      );
     }
   }
 

@@ -45,7 +45,10 @@ export function checkOptions(options: HostOptions): CheckedOptions {
   if (!CLUSTER_NAME.test(cluster)) {
     throw argument('1 to 63 letters, digits, dots, hyphens or underscores', 'cluster', cluster);
   }
-  for (const [path, name] of [['interface', options.interface], ['deliver.device', device]] as const) {
+  for (const [path, name] of [
+    ['interface', options.interface],
+    ['deliver.device', device],
+  ] as const) {
     if (!INTERFACE_NAME.test(name)) throw argument('the name of a network interface', path, name);
   }
   if (options.interface === device) {

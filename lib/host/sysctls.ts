@@ -39,7 +39,10 @@ export function planCapture(options: CheckedOptions): Promise<HostChange[]> {
   if (!options.addresses.some((each) => each.family === 4)) return Promise.resolve([]);
   const folder = `net/ipv4/conf/${options.interface}`;
   return plan([
-    { target: `${folder}/arp_ignore`, value: (previous) => ([2, 8].includes(previous) ? previous : 1) },
+    {
+      target: `${folder}/arp_ignore`,
+      value: (previous) => ([2, 8].includes(previous) ? previous : 1),
+    },
     { target: `${folder}/arp_announce`, value: () => 2 },
   ]);
 }
@@ -137,11 +140,19 @@ function failure(verb: string, target: string, error: unknown): FlowsieveError {
   }
   if (code === 'ENOENT' || code === 'EROFS') {
     const what = code === 'EROFS' ? 'a file that can be written' : 'a setting of this kernel';
-    return new FlowsieveError('FLOWSIEVE_MISSING', `Expected ${what} at ${file} but received ${code}.`, {
-      cause: error,
-    });
+    return new FlowsieveError(
+      'FLOWSIEVE_MISSING',
+      `Expected ${what} at ${file} but received ${code}.`,
+      {
+        cause: error,
+      },
+    );
   }
-  return new FlowsieveError('FLOWSIEVE_SYSTEM', `Expected to ${verb} ${file} but received ${code}.`, {
-    cause: error,
-  });
+  return new FlowsieveError(
+    'FLOWSIEVE_SYSTEM',
+    `Expected to ${verb} ${file} but received ${code}.`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -182,7 +182,11 @@ export interface AllocationView {
   readonly names: readonly string[];
   /** For every bucket the index of its owner in `names`. */
   readonly owners: readonly number[];
-  readonly shares: readonly { readonly name: string; readonly weight: number; readonly buckets: number }[];
+  readonly shares: readonly {
+    readonly name: string;
+    readonly weight: number;
+    readonly buckets: number;
+  }[];
 }
 
 /** The words of the counters and drop reasons with their sentences; they come from native/count/counters.h. */
