@@ -1,4 +1,4 @@
-#include "packet/plain_parse.h"
+#include "plain_parse.h"
 
 #include <algorithm>
 #include <optional>
