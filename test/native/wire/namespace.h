@@ -15,7 +15,7 @@
 
 #include "wire/link.h"
 
-namespace flowsieve_test {
+namespace flowsieve::test {
 
 class Namespace {
  public:
@@ -69,7 +69,8 @@ inline bool live_tests_possible(const char* test) {
   const bool possible = Namespace().ready();
   const char* ci = std::getenv("CI");
   const bool in_ci = ci != nullptr && std::string(ci) == "true";
-  if (!possible && in_ci) FAIL("Expected to make a network namespace (CAP_NET_ADMIN) but could not.");
+  if (!possible && in_ci)
+    FAIL("Expected to make a network namespace (CAP_NET_ADMIN) but could not.");
   if (!possible) {
     MESSAGE("LEFT OUT, for want of CAP_NET_ADMIN to make a network namespace: " << test);
   }
@@ -77,21 +78,24 @@ inline bool live_tests_possible(const char* test) {
 }
 
 #define FLOWSIEVE_LIVE_TEST(name) \
-  if (!flowsieve_test::live_tests_possible(name)) return
+  if (!flowsieve::test::live_tests_possible(name)) return
 
 /// Two namespaces and a wire: `here` has the end v0 (192.0.2.1, 2001:db8::1), `there` v1 (192.0.2.2, 2001:db8::2).
 struct Wire {
   Namespace here, there;
 
   Wire() {
-    REQUIRE(here.shell("ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address "
-                       "02:00:00:00:00:02 netns " +
-                       there.path()));
-    REQUIRE(here.shell("ip addr add 192.0.2.1/24 dev v0 && ip addr add 2001:db8::1/64 dev v0 nodad && "
-                       "ip link set v0 up"));
-    REQUIRE(there.shell("ip addr add 192.0.2.2/24 dev v1 && ip addr add 2001:db8::2/64 dev v1 nodad "
-                        "&& ip link set v1 up"));
+    REQUIRE(
+        here.shell("ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address "
+                   "02:00:00:00:00:02 netns " +
+                   there.path()));
+    REQUIRE(
+        here.shell("ip addr add 192.0.2.1/24 dev v0 && ip addr add 2001:db8::1/64 dev v0 nodad && "
+                   "ip link set v0 up"));
+    REQUIRE(
+        there.shell("ip addr add 192.0.2.2/24 dev v1 && ip addr add 2001:db8::2/64 dev v1 nodad "
+                    "&& ip link set v1 up"));
   }
 };
 
-}  // namespace flowsieve_test
+}  // namespace flowsieve::test
