@@ -41,6 +41,10 @@ export const ERROR_CODES = {
     exitCode: 1,
     sentence: 'flowsieve itself is wrong; please report it.',
   },
+  FLOWSIEVE_CLASH: {
+    exitCode: 3,
+    sentence: 'Somebody else has a cluster address.',
+  },
   FLOWSIEVE_ARGUMENT: {
     exitCode: 2,
     sentence: 'A value handed to the TypeScript API or the native layer cannot be used.',

@@ -24,6 +24,8 @@ export type { HostOptions } from './options.js';
 
 /** What one flowsieve process has set on this host. */
 export class Host {
+  private asking: Promise<GuardStatus> | undefined;
+
   private constructor(
     private readonly options: CheckedOptions,
     private readonly journal: Journal,
@@ -75,16 +77,25 @@ export class Host {
     return this.journal.list();
   }
 
-  /** The guard as the kernel has it now, with what it dropped. */
+  /** The guard as the kernel has it now, with what it dropped. Whoever asks while it is being asked gets the same answer. */
   guardStatus(): Promise<GuardStatus> {
-    return guardStatus(this.options.cluster);
+    this.asking ??= guardStatus(this.options.cluster).finally(() => {
+      this.asking = undefined;
+    });
+    return this.asking;
   }
 
   /**
    * Puts everything back, the latest first, and gives the journal up. Never throws: whatever cannot be put back does not keep the rest from it,
-   * stays in the journal for the next start, and is told in the returned sentences.
+   * stays in the journal for the next start, and is told in the returned sentences. When another process has taken the cluster over, what is
+   * set is that one's, and nothing is touched.
    */
   async undo(): Promise<readonly string[]> {
+    try {
+      await this.journal.checkHolder();
+    } catch (error) {
+      return [sentenceOf(error)];
+    }
     const { left, sentences } = await undoAll(this.journal.list(), this.options.onNotice);
     try {
       if (left.length === 0) await this.journal.remove();

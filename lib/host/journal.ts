@@ -11,12 +11,12 @@
 // that the loser of a race after a crash finds out at its next step.
 //
 // It does not survive a reboot in force: the boot id is part of it, and what an earlier boot had set is gone with it.
-import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { FlowsieveError } from '../errors/index.js';
 import type { CheckedOptions } from './options.js';
-import { isAlive, ownIdentity, type ProcessIdentity, sameProcess } from './process.js';
+import { isAlive, isRunning, ownIdentity, type ProcessIdentity, sameProcess } from './process.js';
 
 /** What a change is made to: a file below /proc/sys, an nftables table, an address of a device, a device's up or down. */
 export type ChangeKind = 'sysctl' | 'nftTable' | 'address' | 'link';
@@ -77,6 +77,8 @@ type Written = z.infer<typeof journalSchema>;
 export interface Leftover {
   /** To be undone, the latest last. */
   readonly changes: readonly HostChange[];
+  /** The dead process; unknown when its journal is damaged and was moved away. */
+  readonly holder?: ProcessIdentity;
   /** What about it cannot be undone, in one sentence. */
   readonly notice?: string;
 }
@@ -84,6 +86,7 @@ export interface Leftover {
 /** The journal of one cluster on this host; see above. */
 export class Journal {
   private changes: readonly HostChange[] = [];
+  private held = false;
 
   private constructor(
     readonly path: string,
@@ -109,7 +112,8 @@ export class Journal {
     const journal = new Journal(path, options.cluster, self, leftover);
     // A dead process's changes stay in the journal until they are undone: we may die as well.
     journal.changes = leftover?.changes ?? [];
-    await journal.write(leftover === undefined ? 'claim' : 'replace');
+    await journal.write(leftover?.holder === undefined ? 'claim' : 'replace');
+    await sweep(path);
     return journal;
   }
 
@@ -138,9 +142,18 @@ export class Journal {
     this.changes = [];
   }
 
-  private async checkHolder(): Promise<void> {
+  /** @throws FlowsieveError FLOWSIEVE_STATE when the journal is another process's by now. */
+  async checkHolder(): Promise<void> {
     const found = await readJournal(this.path);
     if (found.state === 'written' && !sameProcess(found.written.holder, this.holder)) {
+      throw alreadyRunning(this.cluster, found.written.holder, this.path);
+    }
+  }
+
+  // The time between this look and the rename that follows is all that is left to two that start at once after a crash.
+  private async checkStillDead(dead: ProcessIdentity): Promise<void> {
+    const found = await readJournal(this.path);
+    if (found.state === 'written' && !sameProcess(found.written.holder, dead)) {
       throw alreadyRunning(this.cluster, found.written.holder, this.path);
     }
   }
@@ -164,12 +177,20 @@ export class Journal {
     } finally {
       await file.close();
     }
-    if (how === 'replace') {
-      await rename(temporary, this.path);
-    } else {
-      await this.claim(temporary);
+    try {
+      if (how === 'claim') await this.claim(temporary);
+      else await this.replace(temporary);
+    } finally {
+      await rm(temporary, { force: true });
     }
     await syncDirectory(this.path);
+  }
+
+  private async replace(temporary: string): Promise<void> {
+    const dead = this.leftover?.holder;
+    if (dead !== undefined && !this.held) await this.checkStillDead(dead);
+    await rename(temporary, this.path);
+    this.held = true;
   }
 
   private async claim(temporary: string): Promise<void> {
@@ -182,9 +203,8 @@ export class Journal {
         throw alreadyRunning(this.cluster, found.written.holder, this.path);
       }
       throw error;
-    } finally {
-      await rm(temporary, { force: true });
     }
+    this.held = true;
   }
 }
 
@@ -207,16 +227,17 @@ async function findLeftover(
   }
   const { holder, changes } = found.written;
   if (await isAlive(holder)) throw alreadyRunning(cluster, holder, path);
-  if (holder.boot !== self.boot) return { changes: [] };
+  if (holder.boot !== self.boot) return { changes: [], holder };
   if (holder.namespace !== self.namespace) {
     return {
       changes: [],
+      holder,
       notice:
         `Expected the journal at ${path} to be of this network namespace but received that of a dead process ` +
         `in ${holder.namespace}; nothing of it is undone here.`,
     };
   }
-  return { changes };
+  return { changes, holder };
 }
 
 type Found =
@@ -244,6 +265,18 @@ async function readJournal(path: string): Promise<Found> {
   return { state: 'damaged', why: `something unknown at ${at}` };
 }
 
+/** Removes the temporary files of processes that died while they wrote. */
+async function sweep(path: string): Promise<void> {
+  const folder = dirname(path);
+  const prefix = `${basename(path)}.`;
+  for (const name of await readdir(folder)) {
+    const pid = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+    if (/^\d+$/.test(pid) && !(await isRunning(Number(pid)))) {
+      await rm(join(folder, name), { force: true });
+    }
+  }
+}
+
 function alreadyRunning(cluster: string, holder: ProcessIdentity, path: string): FlowsieveError {
   return new FlowsieveError(
     'FLOWSIEVE_STATE',
@@ -262,7 +295,7 @@ function unwritable(path: string, error: unknown): FlowsieveError {
 
 // The rename itself must reach the disk too; on a file system in memory this does nothing.
 async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(join(path, '..'), 'r');
+  const directory = await open(dirname(path), 'r');
   try {
     await directory.sync();
   } finally {

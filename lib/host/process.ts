@@ -28,6 +28,11 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return boot.trim() === identity.boot && (await startTimeOf(identity.pid)) === identity.startTime;
 }
 
+/** True while any process has this id. */
+export async function isRunning(pid: number): Promise<boolean> {
+  return (await startTimeOf(pid)) !== undefined;
+}
+
 /** True when both name the same process. */
 export function sameProcess(a: ProcessIdentity, b: ProcessIdentity): boolean {
   return a.pid === b.pid && a.startTime === b.startTime && a.boot === b.boot;

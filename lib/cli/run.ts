@@ -1,0 +1,58 @@
+import { AdminServer } from '../admin/index.js';
+import { loadConfiguration } from '../config/index.js';
+import { createLogger, type Logger } from '../log/index.js';
+import { Node } from '../node/index.js';
+import { print } from './output.js';
+
+/**
+ * `flowsieve run -c FILE`: one node in the foreground. Prints `ready` when the first packet can be decided. SIGTERM and SIGINT
+ * leave, SIGHUP reads the configuration again.
+ *
+ * Resolves with the exit code when the node has left.
+ */
+export async function runCommand(file: string): Promise<number> {
+  const config = loadConfiguration(file);
+  const logger = createLogger({ bindings: { cluster: config.cluster, node: config.node } });
+  // From the first change on the host, a signal has to find somebody who puts it back.
+  const leave = signalled();
+  const node = await Node.start(config, { logger });
+  let admin: AdminServer;
+  try {
+    admin = await AdminServer.start(config.admin, node);
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
+  const reload = (): void => void reloadFrom(file, node, logger);
+  process.on('SIGHUP', reload);
+  print('ready');
+  logger.info({ pid: process.pid, interface: config.interface }, 'ready');
+  const reason = await leave;
+  logger.info({ reason }, 'leaving');
+  process.off('SIGHUP', reload);
+  await admin.close();
+  const leftBehind = await node.stop();
+  for (const sentence of leftBehind) logger.error(sentence);
+  return leftBehind.length === 0 && reason !== 'error' ? 0 : 1;
+}
+
+/** Resolves with the name of the first signal that ends a node, or `error` when something was thrown that nobody expected. */
+function signalled(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'));
+    process.once('SIGINT', () => resolve('SIGINT'));
+    process.once('uncaughtException', (error) => {
+      process.stderr.write(`${error.stack ?? error.message}\n`);
+      resolve('error');
+    });
+  });
+}
+
+/** A configuration that cannot be used changes nothing: the node goes on with what it has, and says why. */
+async function reloadFrom(file: string, node: Node, logger: Logger): Promise<void> {
+  try {
+    await node.reload(loadConfiguration(file));
+  } catch (error) {
+    logger.error({ err: error }, 'reload refused');
+  }
+}

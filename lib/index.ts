@@ -1,0 +1,44 @@
+// The TypeScript API: everything that the commands do is a call here.
+export {
+  type Allocation,
+  bucketCounts,
+  type Member,
+  movedBuckets,
+  ownerOf,
+  type PlanInput,
+  plan,
+} from './allocation/index.js';
+export {
+  type Configuration,
+  type ConfigurationInput,
+  loadConfiguration,
+  type ParseOptions,
+  parseConfiguration,
+} from './config/index.js';
+export {
+  ConfigurationError,
+  ERROR_CODES,
+  type ErrorCode,
+  FlowsieveError,
+  type Problem,
+} from './errors/index.js';
+export { AdminClient, type AdminClientOptions, AdminServer } from './admin/index.js';
+export { createLogger, type Logger } from './log/index.js';
+export { type Endpoint, type Flow, type Hashed, hash } from './native/index.js';
+export {
+  type AlarmChange,
+  Node,
+  type NodeEvents,
+  type NodeOptions,
+} from './node/index.js';
+export type * from './node/types.js';
+export {
+  type ExplainedPacket,
+  explain,
+  type ReplayConnection,
+  type ReplayInput,
+  type ReplayLine,
+  type ReplayOptions,
+  type ReplaySummary,
+  replay,
+} from './replay/index.js';

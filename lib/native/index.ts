@@ -1,0 +1,27 @@
+export {
+  addon,
+  type NativeEngine,
+  type NativeExplained,
+  type NativeReplay,
+  type NativeWorkerSnapshot,
+} from './addon.js';
+export { type Counts, classesOf, nameCounters, vocabulary } from './counters.js';
+export { NodeIndexes, nativeCriteria, nativeWorkerOptions } from './criteria.js';
+export { awaitNative, callNative } from './errors.js';
+export { type Hashed, hash } from './hash.js';
+export {
+  addressBytes,
+  addressText,
+  type ConnectionRecord,
+  type ConnectionStatus,
+  ENDED_BYTES,
+  type EndedRecord,
+  type Endpoint,
+  type Flow,
+  protocolName,
+  RECORD_BYTES,
+  readAll,
+  readEnded,
+  readFlow,
+  readRecord,
+} from './records.js';

@@ -1,0 +1,2 @@
+export type { AlarmChange } from './alarms.js';
+export { Node, type NodeEvents, type NodeOptions } from './node.js';

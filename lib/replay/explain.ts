@@ -1,0 +1,132 @@
+import {
+  addressText,
+  awaitNative,
+  type Flow,
+  type NativeExplained,
+  protocolName,
+  readFlow,
+  vocabulary,
+} from '../native/index.js';
+import { openReplay, type ReplayInput, type ReplayOptions } from './setup.js';
+
+/** One packet and why it was decided as it was. */
+export interface ExplainedPacket {
+  /** Its number in the capture, from 1. */
+  readonly number: number;
+  /** Seconds, on the capture's clock. */
+  readonly time: number;
+  readonly bytes: number;
+  /** From the outer IP header; null when there is none. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** What it is, in words: `tcp SYN`, `udp`, `icmp error`, `later fragment` … */
+  readonly what: string;
+  /** The connection in the packet's own direction; null when it has none. */
+  readonly flow: Flow | null;
+  readonly verdict: 'pass' | 'deliver' | 'discard' | 'held' | 'dropped';
+  /** 1 … 6, or null for a packet of no class. */
+  readonly class: number | null;
+  readonly owner: string | null;
+  /** The bytes that decide the bucket, in hexadecimal, and what they give. */
+  readonly hashed: string | null;
+  readonly hash: string | null;
+  readonly bucket: number | null;
+  /** One sentence. */
+  readonly why: string;
+}
+
+const TCP_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
+  [0x02, 'SYN'],
+  [0x01, 'FIN'],
+  [0x04, 'RST'],
+  [0x10, 'ACK'],
+  [0x08, 'PSH'],
+  [0x20, 'URG'],
+];
+
+/**
+ * Tells for every packet of a capture, or for one frame, what was read in it and why the decision fell as it did.
+ *
+ * @throws FlowsieveError as replay() does
+ */
+export async function* explain(
+  input: ReplayInput,
+  options: ReplayOptions = {},
+): AsyncGenerator<ExplainedPacket, void, undefined> {
+  const { native, names } = openReplay(input, options);
+  for (;;) {
+    const packets = await awaitNative(native.explain());
+    if (packets.length === 0) return;
+    for (const packet of packets) yield explained(packet, names);
+  }
+}
+
+function explained(packet: NativeExplained, names: readonly string[]): ExplainedPacket {
+  const decided = packet.packetClass !== 0;
+  const known = packet.kind === 'flow' || packet.kind === 'error';
+  const flow = known && packet.drop === 'none' ? readFlow(packet.flow) : null;
+  const owner = decided || packet.tracked ? (names[packet.owner] ?? null) : null;
+  return {
+    number: packet.number,
+    time: Number(packet.timeNs) / 1e9,
+    bytes: packet.wireBytes,
+    from: packet.ip ? outerAddress(packet.ipSource) : null,
+    to: packet.ip ? outerAddress(packet.ipDestination) : null,
+    what: whatIs(packet, flow),
+    flow,
+    verdict: packet.drop !== 'none' ? 'dropped' : packet.held ? 'held' : packet.verdict,
+    class: decided ? packet.packetClass : null,
+    owner,
+    hashed: packet.hashed.length > 0 ? packet.hashed.toString('hex') : null,
+    hash: packet.hashed.length > 0 ? `0x${packet.hash.toString(16)}` : null,
+    bucket: packet.hashed.length > 0 ? packet.bucket : null,
+    why: why(packet, owner),
+  };
+}
+
+const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
+
+// The outer header's family is not said apart: a mapped address is an IPv4 one, as no IPv6 packet on a wire carries one.
+function outerAddress(bytes: Buffer): string {
+  return addressText(bytes, bytes.subarray(0, 12).equals(MAPPED));
+}
+
+function whatIs(packet: NativeExplained, flow: Flow | null): string {
+  if (packet.kind === 'nonIp') return 'no IP';
+  if (packet.kind === 'control') return 'link-local control';
+  if (packet.kind === 'fragment') return 'later fragment';
+  if (!flow) return 'IP';
+  const name = protocolName(flow.protocolNumber);
+  const protocol = name === 'other' ? `protocol ${flow.protocolNumber}` : name;
+  if (packet.kind === 'error') return `ICMP error about ${protocol}`;
+  const flags = TCP_FLAG_NAMES.filter(([bit]) => (packet.tcpFlags & bit) !== 0);
+  const words = [protocol, ...flags.map(([, flag]) => flag)];
+  if (packet.isFragment) words.push('fragment');
+  return words.join(' ');
+}
+
+function why(packet: NativeExplained, owner: string | null): string {
+  if (packet.drop !== 'none') {
+    const text = vocabulary.drops.find(({ name }) => name === packet.drop)?.text ?? packet.drop;
+    return `Dropped: ${text}.`;
+  }
+  if (packet.kind === 'nonIp') return 'Not IP: none of the cluster.';
+  if (packet.kind === 'control') return 'Link-local control traffic is never a connection.';
+  if (packet.held) return 'Waits for the first fragment of its datagram.';
+  const connection = packet.kind === 'error' ? 'the connection that it quotes' : 'its connection';
+  switch (packet.packetClass) {
+    case 0:
+      return packet.tracked
+        ? `Sent by the server side of a connection of ${owner}.`
+        : 'Not for a cluster address.';
+    case 1:
+    case 3:
+      return `It opens a connection, and bucket ${packet.bucket} is ${owner}'s.`;
+    case 2:
+      return `The own table has ${connection}.`;
+    case 4:
+      return `The others table has ${connection}, and ${owner} as its owner.`;
+    default:
+      return `No table has ${connection}; bucket ${packet.bucket} is ${owner}'s.`;
+  }
+}

@@ -1,0 +1,47 @@
+// What lib/native/addon.ts loads.
+#include <napi.h>
+
+#include <cstring>
+
+#include "addon/convert.h"
+#include "addon/engine_wrap.h"
+#include "addon/replay_wrap.h"
+
+namespace flowsieve::addon {
+namespace {
+
+/// hash(distribution, key: Buffer(40)) -> {hashed, hash, bucket}
+Napi::Value hash(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Distribution distribution(to_distribution(info[0].As<Napi::Object>()));
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  if (bytes.ByteLength() != sizeof(Key)) {
+    throw to_js_error(env, {ErrorCode::kArgument, "Expected a key of 40 bytes but received " +
+                                                      std::to_string(bytes.ByteLength()) + "."});
+  }
+  Key key;
+  std::memcpy(&key, bytes.Data(), sizeof(key));
+  const HeaderFields fields = header_fields(key);
+  uint8_t layout[kHashedBytesMax];
+  const size_t size = distribution.layout(fields, layout);
+  auto made = Napi::Object::New(env);
+  made.Set("hashed", from_bytes(env, layout, size));
+  made.Set("hash", Napi::BigInt::New(env, distribution.hash(fields)));
+  made.Set("bucket", distribution.bucket(fields));
+  return made;
+}
+
+Napi::Object start(Napi::Env env, Napi::Object exports) {
+  exports.Set("vocabulary", Napi::Function::New(env, vocabulary));
+  exports.Set("hash", Napi::Function::New(env, hash));
+  exports.Set("findClashes", Napi::Function::New(env, find_clashes_on_link));
+  exports.Set("Replay", ReplayWrap::define(env));
+  exports.Set("Engine", EngineWrap::define(env));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(flowsieve, start)
+
+}  // namespace flowsieve::addon

@@ -1,0 +1,199 @@
+#include "addon/convert.h"
+
+#include <sys/random.h>
+
+#include <cstring>
+
+namespace flowsieve::addon {
+namespace {
+
+uint32_t number(const Napi::Object& from, const char* name) {
+  return from.Get(name).As<Napi::Number>().Uint32Value();
+}
+bool boolean(const Napi::Object& from, const char* name) {
+  return from.Get(name).As<Napi::Boolean>().Value();
+}
+std::string text(const Napi::Object& from, const char* name) {
+  return from.Get(name).As<Napi::String>().Utf8Value();
+}
+
+[[noreturn]] void refuse(Napi::Env env, const std::string& message) {
+  throw to_js_error(env, {ErrorCode::kArgument, message});
+}
+
+/// The seed of table hashes: nobody outside may know which keys collide.
+uint64_t random_seed() {
+  uint64_t seed = 0;
+  const ssize_t got = getrandom(&seed, sizeof(seed), 0);
+  if (got != sizeof(seed)) seed ^= monotonic_ns() * 0x9e3779b97f4a7c15u;
+  return seed;
+}
+
+}  // namespace
+
+Napi::Error to_js_error(Napi::Env env, const Error& error) {
+  static constexpr const char* kCodes[] = {"argument", "privilege", "missing",
+                                           "system",   "format",    "state"};
+  Napi::Error made = Napi::Error::New(env, error.message);
+  made.Set("code", Napi::String::New(env, kCodes[static_cast<size_t>(error.code)]));
+  return made;
+}
+
+DistributionOptions to_distribution(const Napi::Object& from) {
+  DistributionOptions options;
+  const std::string hash = text(from, "hash");
+  if (hash == "siphash")
+    options.hash = HashFunction::kSipHash;
+  else if (hash == "toeplitz")
+    options.hash = HashFunction::kToeplitz;
+  else if (hash == "crc32c")
+    options.hash = HashFunction::kCrc32c;
+  else if (hash == "jhash")
+    options.hash = HashFunction::kJhash;
+  else
+    refuse(from.Env(), "Expected a known hash function but received '" + hash + "'.");
+
+  const auto key = from.Get("key").As<Napi::Uint8Array>();
+  if (key.ByteLength() != options.key.size()) {
+    refuse(from.Env(), "Expected 40 bytes for the distribution's key but received " +
+                           std::to_string(key.ByteLength()) + ".");
+  }
+  std::memcpy(options.key.data(), key.Data(), options.key.size());
+  options.fields = static_cast<uint8_t>(number(from, "fields"));
+  options.source_prefix_ipv4 = static_cast<uint8_t>(number(from, "sourcePrefixIpv4"));
+  options.source_prefix_ipv6 = static_cast<uint8_t>(number(from, "sourcePrefixIpv6"));
+  options.destination_prefix_ipv4 = static_cast<uint8_t>(number(from, "destinationPrefixIpv4"));
+  options.destination_prefix_ipv6 = static_cast<uint8_t>(number(from, "destinationPrefixIpv6"));
+  if (options.source_prefix_ipv4 > 32 || options.destination_prefix_ipv4 > 32 ||
+      options.source_prefix_ipv6 > 128 || options.destination_prefix_ipv6 > 128) {
+    refuse(from.Env(), "Expected prefixes of at most 32 and 128 bits but received longer ones.");
+  }
+  options.symmetric = boolean(from, "symmetric");
+  options.buckets = number(from, "buckets");
+  const uint32_t buckets = options.buckets;
+  if (buckets < 16 || buckets > 65536 || (buckets & (buckets - 1)) != 0) {
+    refuse(from.Env(),
+           "Expected a power of two from 16 to 65536 for the number of buckets but "
+           "received " +
+               std::to_string(buckets) + ".");
+  }
+  return options;
+}
+
+Criteria to_criteria(const Napi::Object& from) {
+  Criteria criteria{
+      .distribution = Distribution(to_distribution(from.Get("distribution").As<Napi::Object>())),
+      .allocation = {}};
+  criteria.allocation.epoch = number(from, "epoch");
+  criteria.allocation.self = static_cast<NodeIndex>(number(from, "self"));
+  const auto owners = from.Get("owners").As<Napi::Uint16Array>();
+  if (owners.ElementLength() != criteria.distribution.options().buckets) {
+    refuse(from.Env(), "Expected one owner for each bucket but received " +
+                           std::to_string(owners.ElementLength()) + ".");
+  }
+  criteria.allocation.owner.assign(owners.Data(), owners.Data() + owners.ElementLength());
+  criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
+  criteria.monitoring = boolean(from, "monitoring");
+  return criteria;
+}
+
+WorkerOptions to_worker_options(const Napi::Object& from) {
+  WorkerOptions options;
+  options.table.capacity = number(from, "capacity");
+  options.table.opening_share = from.Get("openingShare").As<Napi::Number>().DoubleValue();
+  options.table.self = static_cast<NodeIndex>(number(from, "self"));
+  options.table.nodes = number(from, "nodes");
+  options.table.seed = random_seed();
+  const auto timeouts = from.Get("timeouts").As<Napi::Array>();
+  if (timeouts.Length() != kTimeoutClasses * 3) refuse(from.Env(), "Expected 15 timeouts.");
+  for (uint32_t i = 0; i < timeouts.Length(); ++i) {
+    const double seconds = timeouts.Get(i).As<Napi::Number>().DoubleValue();
+    options.table.timeouts.ticks[i / 3][i % 3] = static_cast<Tick>(seconds * kTicksPerSecond);
+  }
+  const auto fragments = from.Get("fragments").As<Napi::Object>();
+  options.fragments.held_frames = number(fragments, "held");
+  options.fragments.held_bytes = number(fragments, "heldBytes");
+  options.fragments.hold_ns =
+      static_cast<uint64_t>(fragments.Get("holdSeconds").As<Napi::Number>().DoubleValue() * 1e9);
+  const Napi::Value addresses = from.Get("addresses");
+  options.scope =
+      addresses.IsNull() ? Scope::of_everything() : Scope::of_addresses(to_addresses(addresses));
+  options.both_directions = boolean(from, "bothDirections");
+  options.sample_every = number(from, "sampleEvery");
+  return options;
+}
+
+LinkType to_link_type(const Napi::Value& name) {
+  const std::string link = name.As<Napi::String>().Utf8Value();
+  if (link == "ethernet") return LinkType::kEthernet;
+  if (link == "raw") return LinkType::kRawIp;
+  refuse(name.Env(), "Expected ethernet or raw for the link type but received '" + link + "'.");
+}
+
+std::vector<Address> to_addresses(const Napi::Value& buffer) {
+  const auto bytes = buffer.As<Napi::Uint8Array>();
+  std::vector<Address> addresses(bytes.ByteLength() / sizeof(Address));
+  if (addresses.size() > Scope::kAddressesMax) {
+    refuse(buffer.Env(), "Expected at most 64 cluster addresses but received " +
+                             std::to_string(addresses.size()) + ".");
+  }
+  if (!addresses.empty()) {
+    std::memcpy(addresses.data(), bytes.Data(), addresses.size() * sizeof(Address));
+  }
+  return addresses;
+}
+
+Napi::Object from_counters(Napi::Env env, const Counters& counters) {
+  auto counts = Napi::Float64Array::New(env, kCounterCount);
+  for (size_t i = 0; i < kCounterCount; ++i) counts[i] = static_cast<double>(counters.counts[i]);
+  auto drops = Napi::Float64Array::New(env, kDropCount);
+  for (size_t i = 0; i < kDropCount; ++i) drops[i] = static_cast<double>(counters.drops[i]);
+  auto made = Napi::Object::New(env);
+  made.Set("counts", counts);
+  made.Set("drops", drops);
+  return made;
+}
+
+Napi::Object from_sizes(Napi::Env env, const TableSizes& sizes) {
+  auto made = Napi::Object::New(env);
+  made.Set("own", sizes.own);
+  made.Set("others", sizes.others);
+  made.Set("capacity", sizes.capacity);
+  made.Set("opening", sizes.opening);
+  made.Set("established", sizes.established);
+  made.Set("closing", sizes.closing);
+  return made;
+}
+
+Napi::Value from_bytes(Napi::Env env, const void* data, size_t size) {
+  return size == 0 ? Napi::Buffer<uint8_t>::New(env, 0)
+                   : Napi::Buffer<uint8_t>::Copy(env, static_cast<const uint8_t*>(data), size);
+}
+
+Napi::Value vocabulary(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto drops = Napi::Array::New(env);
+  for (size_t i = 0; i < kDropCount; ++i) {
+    auto entry = Napi::Object::New(env);
+    entry.Set("name", std::string(kDropInfo[i].name));
+    entry.Set("malformed", kDropInfo[i].malformed);
+    entry.Set("text", std::string(kDropInfo[i].text));
+    drops.Set(static_cast<uint32_t>(i), entry);
+  }
+  auto counters = Napi::Array::New(env);
+  for (size_t i = 0; i < kCounterCount; ++i) {
+    auto entry = Napi::Object::New(env);
+    entry.Set("name", std::string(kCounterInfo[i].name));
+    entry.Set("text", std::string(kCounterInfo[i].text));
+    counters.Set(static_cast<uint32_t>(i), entry);
+  }
+  auto made = Napi::Object::New(env);
+  made.Set("drops", drops);
+  made.Set("counters", counters);
+  made.Set("hashLayoutVersion", kHashLayoutVersion);
+  made.Set("recordBytes", static_cast<uint32_t>(sizeof(Record)));
+  made.Set("endedBytes", static_cast<uint32_t>(sizeof(Ended)));
+  return made;
+}
+
+}  // namespace flowsieve::addon

@@ -1,0 +1,115 @@
+#include "engine/engine.h"
+
+namespace flowsieve {
+namespace {
+
+/// What each of several workers gets: its part of the table, and a seed of its own.
+WorkerOptions part_of(const WorkerOptions& whole, uint32_t workers, uint32_t index) {
+  WorkerOptions part = whole;
+  // Clients spread over the workers by chance, so each part has an eighth more than its share.
+  const uint32_t share = whole.table.capacity / workers;
+  part.table.capacity = workers == 1 ? share : share + share / 8 + kCapacityMin;
+  part.table.seed = whole.table.seed + 0x9e3779b97f4a7c15u * index;
+  return part;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, Criteria criteria) {
+  std::unique_ptr<Engine> engine(new Engine());
+  if (Status opened = engine->open(options, criteria); !opened) return opened.error();
+  return engine;
+}
+
+Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
+  const WorkerOptions part = part_of(options.worker, options.workers, 0);
+  if (Status fits = ConnectionTable::check(part.table); !fits) return fits;
+  auto link = read_link(options.interface);
+  if (!link) return link.error();
+  if (options.link != LinkMode::kNone) {
+    auto joined =
+        Membership::join(link.value(), needed_memberships(options.cluster_mac, options.addresses));
+    if (!joined) return joined.error();
+    membership_.emplace(std::move(joined.value()));
+  }
+  RingOptions ring_options;
+  ring_options.interface = options.interface;
+  ring_options.addresses = options.addresses;
+  auto rings = RingSource::open(ring_options, options.workers);
+  if (!rings) return rings.error();
+  auto watches = WatchSource::open(options.addresses, options.workers);
+  if (!watches) return watches.error();
+  TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
+  auto queues = TunDelivery::open(tun_options, options.workers);
+  if (!queues) return queues.error();
+
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    Lane::Parts parts{std::move(rings.value()[i]), std::move(watches.value()[i]),
+                      std::move(queues.value()[i]), nullptr};
+    if (options.link != LinkMode::kNone) {
+      auto responder =
+          LinkResponder::open(options.interface, options.cluster_mac, options.addresses);
+      if (!responder) return responder.error();
+      parts.responder = std::move(responder.value());
+    }
+    lanes_.push_back(std::make_unique<Lane>(std::move(parts),
+                                            part_of(options.worker, options.workers, i), criteria));
+  }
+  return ok_status();
+}
+
+Engine::~Engine() {
+  stop();
+}
+
+Status Engine::start() {
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    if (Status started = lanes_[i]->start(i); !started) return started;
+  }
+  return ok_status();
+}
+
+void Engine::stop() {
+  for (const auto& lane : lanes_) lane->stop();
+}
+
+void Engine::replace_criteria(const Criteria& criteria) {
+  for (const auto& lane : lanes_) {
+    lane->call([&](Worker& worker) { worker.replace_criteria(criteria); });
+  }
+}
+
+std::vector<WorkerSnapshot> Engine::snapshot() {
+  std::vector<WorkerSnapshot> all;
+  for (const auto& lane : lanes_) {
+    all.push_back(lane->call([&](Worker& worker) {
+      lane->collect_drops();
+      return WorkerSnapshot{
+          worker.counters(), worker.table().sizes(),        worker.fragments_waiting(),
+          worker.now(),      worker.table().memory_bytes(), worker.take_samples()};
+    }));
+  }
+  return all;
+}
+
+RecordBlock Engine::connections(uint32_t index, uint64_t cursor, size_t limit) {
+  RecordBlock block;
+  block.records.resize(std::min(limit, kBlockMax));  // taken here, so that the worker need not
+  lanes_[index]->call([&](Worker& worker) {
+    block.cursor = cursor;
+    block.records.resize(worker.table().export_block(block.cursor, block.records));
+    block.now = worker.now();
+  });
+  return block;
+}
+
+void Engine::announce() {
+  for (const auto& lane : lanes_) {
+    if (!lane->responder()) return;
+    lane->call(
+        [&](Worker&) { [[maybe_unused]] const Status sent = lane->responder()->announce(); });
+    return;  // once is enough
+  }
+}
+
+}  // namespace flowsieve

@@ -1,0 +1,60 @@
+#include "engine/lane.h"
+
+#include <poll.h>
+#include <pthread.h>
+
+#include <string>
+
+#include "base/clock.h"
+
+namespace flowsieve {
+namespace {
+
+/// Timers looked at between two bursts: some ten microseconds' worth, so that a wave of expiries does not hold packets up.
+constexpr size_t kAgeBudget = 256;
+/// The longest sleep: aging must go on when nothing comes.
+constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
+
+}  // namespace
+
+Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
+    : parts_(std::move(parts)),
+      worker_(options, criteria, *parts_.delivery, parts_.responder.get(), nullptr,
+              monotonic_ns()) {}
+
+Status Lane::start(uint32_t index) {
+  if (Status opened = mailbox_.open(); !opened) return opened;
+  stopping_.store(false, std::memory_order_relaxed);
+  mailbox_.accept();
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), ("flowsieve-" + std::to_string(index)).c_str());
+  return ok_status();
+}
+
+void Lane::stop() {
+  if (!thread_.joinable()) return;
+  stopping_.store(true, std::memory_order_relaxed);
+  mailbox_.post([](Worker&) {});  // wakes it
+  thread_.join();
+}
+
+void Lane::run() {
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    mailbox_.drain(worker_);
+    const uint64_t now = monotonic_ns();
+    const size_t arrived = worker_.turn(*parts_.ring, now);
+    const size_t watched = worker_.turn(*parts_.watch, now);
+    worker_.age(now, kAgeBudget);
+    if (arrived + watched == 0) wait();
+  }
+  mailbox_.close(worker_);
+}
+
+void Lane::wait() {
+  pollfd descriptors[] = {{parts_.ring->poll_fd(), POLLIN, 0},
+                          {parts_.watch->poll_fd(), POLLIN, 0},
+                          {mailbox_.poll_fd(), POLLIN, 0}};
+  poll(descriptors, std::size(descriptors), kIdleMs);
+}
+
+}  // namespace flowsieve

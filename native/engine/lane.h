@@ -1,0 +1,76 @@
+// One worker with everything that is its own, and the thread that drives it.
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+
+#include "base/status.h"
+#include "engine/mailbox.h"
+#include "wire/responder.h"
+#include "wire/ring.h"
+#include "wire/tun.h"
+#include "wire/watch.h"
+#include "worker/worker.h"
+
+namespace flowsieve {
+
+class Lane {
+ public:
+  /// The parts, opened; `responder` is null where nobody asks for link addresses.
+  struct Parts {
+    std::unique_ptr<RingSource> ring;
+    std::unique_ptr<WatchSource> watch;
+    std::unique_ptr<TunDelivery> delivery;
+    std::unique_ptr<LinkResponder> responder;
+  };
+
+  Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria);
+  ~Lane() { stop(); }
+
+  Status start(uint32_t index);
+  void stop();
+
+  /// Has `letter` called on the worker's thread, between two bursts, and waits for its result.
+  template <typename Letter>
+  auto call(Letter letter) {
+    using Answer = decltype(letter(worker_));
+    std::promise<Answer> answer;
+    std::future<Answer> future = answer.get_future();
+    const bool posted = mailbox_.post([&](Worker& worker) {
+      if constexpr (std::is_void_v<Answer>) {
+        letter(worker);
+        answer.set_value();
+      } else {
+        answer.set_value(letter(worker));
+      }
+    });
+    if (posted) return future.get();
+    const std::lock_guard<std::mutex> lock(direct_);
+    return letter(worker_);
+  }
+
+  /// The sources' losses are counted with the rest. On the worker's thread, as from call().
+  void collect_drops() {
+    worker_.collect_drops(*parts_.ring);
+    worker_.collect_drops(*parts_.watch);
+  }
+  LinkResponder* responder() { return parts_.responder.get(); }
+
+ private:
+  void run();
+  /// Blocks until there may be something to do: a frame, a letter, or the time to age.
+  void wait();
+
+  Parts parts_;
+  Worker worker_;
+  Mailbox mailbox_;
+  std::mutex direct_;  // calls that come while no thread runs
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace flowsieve
