@@ -22,8 +22,6 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
   if (subject.packet->kind == Kind::kError) {
     // Anybody on the way may have sent it, so it neither refreshes nor changes what it quotes.
     context.counters.add(Count::kErrorsFollowed);
-  } else if (subject.follower) {
-    context.table.touch(slot, context.now);
   } else {
     update_status(subject, slot, context);
   }
@@ -75,14 +73,37 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Context& context) {
   decision.owner = criteria.allocation.owner[decision.bucket];
   const bool mine = decision.owner == criteria.allocation.self;
   decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
-  const bool opening = packet.kind == Kind::kFlow && !subject.follower && opens(packet);
+  const bool opening = packet.kind == Kind::kFlow && opens(packet);
   decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
 
   if (packet.kind == Kind::kError) {
     context.counters.add(Count::kErrorsByBucket);
-  } else if (!subject.follower && (mine || criteria.tracking == Tracking::kObserve)) {
+  } else if (mine || criteria.tracking == Tracking::kObserve) {
     decision.slot = enter(subject, hash, decision, context);
   }
+  return decision;
+}
+
+/// Classes 2 and 4 to 6 for a later fragment: it goes where its first fragment went, whatever has
+/// changed since, or the datagram would be torn between two nodes. It refreshes, and enters nothing.
+Decision follow_first(const Subject& subject, Slot slot, Context& context) {
+  const Criteria& criteria = context.criteria;
+  const bool mine = subject.first == Verdict::kDeliver;
+  const bool error = subject.packet->kind == Kind::kError;
+  Decision decision{.verdict = subject.first, .slot = slot};
+  if (slot != kNoSlot) {
+    decision.packet_class = mine ? 2 : 4;
+    decision.owner = context.table.at(slot).owner;
+    if (!error) context.table.touch(slot, context.now);
+  } else {
+    decision.packet_class = mine ? 5 : 6;
+    decision.by_bucket = true;
+    decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
+    decision.owner = criteria.allocation.owner[decision.bucket];
+  }
+  if (mine) decision.owner = criteria.allocation.self;
+  if (error)
+    context.counters.add(decision.by_bucket ? Count::kErrorsByBucket : Count::kErrorsFollowed);
   return decision;
 }
 
@@ -90,7 +111,7 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Context& context) {
 bool reopens(const Subject& subject, const Record& record) {
   const Packet& packet = *subject.packet;
   return record.status == ConnectionStatus::kClosing && packet.opening &&
-         packet.kind == Kind::kFlow && !subject.follower;
+         packet.kind == Kind::kFlow;
 }
 
 }  // namespace
@@ -108,9 +129,17 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
     if (slot == kNoSlot) return decision;
     decision.slot = slot;
     decision.owner = context.table.at(slot).owner;
-    if (subject.packet->kind == Kind::kFlow && !subject.follower) {
+    if (subject.packet->kind != Kind::kFlow) return decision;
+    if (subject.follower) {
+      context.table.touch(slot, context.now);
+    } else {
       update_status(subject, slot, context);
     }
+    return decision;
+  }
+  if (subject.follower) {
+    const Decision decision = follow_first(subject, slot, context);
+    count_class(context, decision.packet_class);
     return decision;
   }
 

@@ -110,7 +110,8 @@ void Worker::decide_frame(size_t i, Source& source) {
   trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
   settle(frames_[i], trace.packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
-  if (trace.packet.is_fragment && !subjects_[i].watched) {
+  // Of what this node sends itself nothing is delivered, so nothing of it needs to wait.
+  if (trace.packet.is_fragment && !frames_[i].outgoing) {
     first_fragment(trace.packet, trace.decision);
   }
 }
@@ -162,11 +163,9 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .key = reverse ? reversed(packet.flow) : packet.flow,
                   .reversed = reverse,
                   .watched = !options_.scope.contains(packet.ip_destination),
-                  .follower = true};
-  Decision decision = decide_subject(frame, subject, table_.hash(subject.key));
-  // Where the table cannot tell, the whole datagram goes where it began, even if the allocation has changed since.
-  if (decision.by_bucket) decision.verdict = static_cast<Verdict>(datagram.verdict);
-  return decision;
+                  .follower = true,
+                  .first = static_cast<Verdict>(datagram.verdict)};
+  return decide_subject(frame, subject, table_.hash(subject.key));
 }
 
 /// Remembers what the first fragment decided, and lets those go that were waiting for it.
