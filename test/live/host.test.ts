@@ -1,171 +1,35 @@
-// The host's settings, against a real kernel: this process is the node, the namespace `client` is at the other end of its wire.
-//
-//   client  peer0 192.0.2.9  2001:db8::9  ----  cap0 192.0.2.1  2001:db8::1  this namespace, tun0 made by hand
-//
-// See README.md for how it is started.
+// The host's settings, against a real kernel: set, listed, given back; silence; what is missing. host.support.ts draws the wire.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
-import { FlowsieveError } from '../../lib/errors/index.js';
-import { Host, type HostOptions } from '../../lib/host/index.js';
+import type { FlowsieveError } from '../../lib/errors/index.js';
 import { SEND_TAGGED, WATCH } from './host.programs.js';
-
-const execute = promisify(execFile);
-const IPV4 = '192.0.2.100';
-const IPV6 = '2001:db8::100';
-const HOST_MODULE = new URL('../../lib/host/index.js', import.meta.url).href;
-
-let runDirectory: string;
-let notices: string[];
-const children: ChildProcess[] = [];
-const hosts: Host[] = [];
-
-async function sh(script: string): Promise<string> {
-  return (await execute('sh', ['-ec', script], { timeout: 15_000 })).stdout;
-}
-
-/** A command in the client's namespace; its exit status instead of an exception. */
-async function client(command: string): Promise<number> {
-  return sh(`ip netns exec client ${command}`).then(
-    () => 0,
-    (error: { code?: number }) => error.code ?? -1,
-  );
-}
-
-function options(more: Partial<HostOptions> = {}): HostOptions {
-  return {
-    cluster: 'web',
-    addresses: [IPV4, IPV6],
-    interface: 'cap0',
-    device: 'tun0',
-    runDirectory,
-    onNotice: (sentence) => notices.push(sentence),
-    ...more,
-  };
-}
-
-async function prepare(more: Partial<HostOptions> = {}): Promise<Host> {
-  const host = await Host.prepare(options(more));
-  hosts.push(host);
-  return host;
-}
-
-/** Everything that could have been touched: all settings of both interfaces and of `all`, the ruleset, the addresses, our folder. */
-async function state(): Promise<Record<string, unknown>> {
-  const settings = await sh(
-    'cd /proc/sys/net; grep -H . ipv[46]/conf/all/* ipv[46]/conf/default/* ipv[46]/conf/cap0/* ipv[46]/conf/tun0/* 2>/dev/null || true',
-  );
-  // The two exceptions on a TUN device that outlives us, which the engine's does not: how it makes up link-local addresses (sysctls.ts says
-  // why), and its queue, which the kernel attaches when it first comes up.
-  const exceptions = /^ipv6\/conf\/tun0\/addr_gen_mode:/;
-  const links = JSON.parse(await sh('ip -j addr')) as { ifname: string; qdisc?: string }[];
-  for (const link of links) if (link.ifname === 'tun0') delete link.qdisc;
-  return {
-    settings: settings.split('\n').filter((line) => !exceptions.test(line)),
-    ruleset: await sh('nft list ruleset'),
-    addresses: links,
-    files: await readdir(runDirectory),
-  };
-}
-
-async function setting(path: string): Promise<string> {
-  return (await readFile(`/proc/sys/net/${path}`, 'utf8')).trim();
-}
-
-/** Starts another process that prepares the host (and the TUN device), and waits until it says that it has. */
-async function preparedChild(): Promise<ChildProcess> {
-  const { onNotice: _, ...plain } = options();
-  const script = `
-    import { Host } from ${JSON.stringify(HOST_MODULE)};
-    const host = await Host.prepare(${JSON.stringify(plain)});
-    await host.addTun();
-    console.log('prepared');
-    setInterval(() => {}, 1000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  await once(child.stdout ?? assert.fail(), 'data');
-  return child;
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  const gone = once(child, 'exit');
-  child.kill('SIGKILL');
-  await gone;
-}
-
-function refused(code: string, exitCode: number, sentence: RegExp): (error: unknown) => true {
-  return (error) => {
-    assert.ok(error instanceof FlowsieveError, String(error));
-    assert.equal(error.code, code);
-    assert.equal(error.exitCode, exitCode);
-    assert.match(error.message, sentence);
-    return true;
-  };
-}
-
-/** Runs with only the given programs in PATH. */
-async function withPrograms(names: readonly string[], body: () => Promise<void>): Promise<void> {
-  const folder = await mkdtemp('/run/path-');
-  for (const name of names) {
-    await symlink((await sh(`command -v ${name}`)).trim(), join(folder, name));
-  }
-  const before = process.env['PATH'];
-  process.env['PATH'] = folder;
-  try {
-    await body();
-  } finally {
-    process.env['PATH'] = before;
-  }
-}
+import {
+  children,
+  client,
+  everyTestOnItsOwnWire,
+  execute,
+  HOST_MODULE,
+  IPV4,
+  IPV6,
+  notices,
+  options,
+  prepare,
+  refused,
+  runDirectory,
+  setting,
+  sh,
+  state,
+  withPrograms,
+} from './host.support.js';
 
 describe('host, in a private network namespace', function () {
   this.timeout(30_000);
-
-  before(async () => {
-    const links = await sh('ip -o link show');
-    assert.doesNotMatch(
-      links,
-      /link\/ether/,
-      'run me as README.md says: there are interfaces here',
-    );
-  });
-
-  beforeEach(async () => {
-    notices = [];
-    runDirectory = await mkdtemp('/run/host-');
-    await sh(`
-      ip link set lo up
-      ip netns add client
-      ip link add cap0 type veth peer name peer0 netns client
-      echo 0 > /proc/sys/net/ipv6/conf/cap0/accept_dad
-      ip netns exec client sh -c 'echo 0 > /proc/sys/net/ipv6/conf/peer0/accept_dad'
-      ip addr add 192.0.2.1/24 dev cap0; ip addr add 2001:db8::1/64 dev cap0 nodad; ip link set cap0 up
-      ip -n client addr add 192.0.2.9/24 dev peer0; ip -n client addr add 2001:db8::9/64 dev peer0 nodad
-      ip -n client link set peer0 up; ip -n client link set lo up
-      ip tuntap add dev tun0 mode tun`);
-    assert.equal(await client('ping -c1 -W2 192.0.2.1'), 0, 'the wire works');
-  });
-
-  afterEach(async () => {
-    for (const child of children.splice(0)) {
-      if (child.exitCode === null && child.signalCode === null) await killed(child);
-    }
-    for (const host of hosts.splice(0)) await host.undo();
-    await sh(`
-      ip link del cap0; ip link del tun0; ip netns del client
-      for name in all default; do
-        echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter
-        echo 0 > /proc/sys/net/ipv4/conf/$name/arp_ignore
-      done`);
-    await rm(runDirectory, { recursive: true, force: true });
-  });
+  everyTestOnItsOwnWire();
 
   describe('setting and giving back', () => {
     it('sets guard, settings and addresses, lists them, and undo leaves exactly what was there before', async () => {
@@ -257,113 +121,6 @@ describe('host, in a private network namespace', function () {
       );
       await one.undo();
       assert.equal((await two.guardStatus()).installed, true);
-    });
-  });
-
-  describe('after a crash', () => {
-    it('cleans up after a process that was killed, and sets everything again', async () => {
-      const before = await state();
-      const child = await preparedChild();
-      await killed(child);
-      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '1');
-      const host = await prepare();
-      assert.match(notices.join(), /Cleaned up after a process/);
-      assert.doesNotMatch(await sh('ip addr show dev tun0'), /192\.0\.2\.100/);
-      await host.addTun();
-      assert.equal(host.list().find((each) => each.target.endsWith('arp_ignore'))?.previous, '0');
-      assert.deepEqual(await host.undo(), []);
-      assert.deepEqual(await state(), before);
-    });
-
-    it('keeps the guard up from the crash until the next start has replaced it', async () => {
-      const child = await preparedChild();
-      await killed(child);
-      const monitor = spawn('nft', ['monitor'], { stdio: ['ignore', 'pipe', 'inherit'] });
-      children.push(monitor);
-      const lines: string[] = [];
-      createInterface({ input: monitor.stdout }).on('line', (line) => lines.push(line));
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      await prepare();
-      await new Promise((resolve) => setTimeout(resolve, 300));
-      // One generation: the old table goes and the new one comes in the same transaction.
-      const deleted = lines.findIndex((line) =>
-        line.startsWith('delete table netdev flowsieve_web'),
-      );
-      const added = lines.findLastIndex((line) =>
-        line.startsWith('add table netdev flowsieve_web'),
-      );
-      const ends = lines.flatMap((line, at) => (line.startsWith('# new generation') ? [at] : []));
-      assert.ok(deleted >= 0 && added > deleted, lines.join('\n'));
-      assert.ok(!ends.some((at) => at > deleted && at < added), lines.join('\n'));
-    });
-
-    it('refuses to start beside a live process, and leaves its settings alone', async () => {
-      const child = await preparedChild();
-      const before = await state();
-      await assert.rejects(
-        prepare(),
-        refused(
-          'FLOWSIEVE_STATE',
-          1,
-          new RegExp(`no running flowsieve .* found process ${child.pid}`),
-        ),
-      );
-      assert.deepEqual(await state(), before);
-    });
-
-    it('does not take a process that was given the same id for the one that died', async () => {
-      const journal = join(runDirectory, 'web.journal.json');
-      await (await prepare()).undo();
-      const child = await preparedChild();
-      await killed(child);
-      const text = await readFile(journal, 'utf8');
-      await writeFile(journal, text.replace(`"pid": ${child.pid}`, `"pid": ${process.pid}`));
-      await prepare();
-      assert.match(notices.join(), /Cleaned up/);
-    });
-
-    it('reports a damaged journal, keeps it, and replaces the guard all the same', async () => {
-      const child = await preparedChild();
-      await killed(child);
-      const journal = join(runDirectory, 'web.journal.json');
-      await writeFile(journal, (await readFile(journal, 'utf8')).slice(0, 200));
-      const host = await prepare();
-      assert.match(
-        notices.join(),
-        /Expected a readable journal .* not JSON; it is kept as .*\.damaged/,
-      );
-      assert.ok((await readdir(runDirectory)).includes('web.journal.json.damaged'));
-      assert.equal((await sh('nft list tables')).trim(), 'table netdev flowsieve_web');
-      await host.undo();
-      assert.equal(await sh('nft list ruleset'), '');
-    });
-
-    it('does not follow a journal to files outside the settings of interfaces', async () => {
-      const child = await preparedChild();
-      await killed(child);
-      const journal = join(runDirectory, 'web.journal.json');
-      const text = await readFile(journal, 'utf8');
-      await writeFile(
-        journal,
-        text.replace('net/ipv4/conf/cap0/arp_ignore', 'net/ipv4/conf/../ip_forward'),
-      );
-      await prepare();
-      assert.match(notices.join(), /something unknown at changes\.1\.target/);
-    });
-
-    it('forgets a journal of an earlier boot without undoing it', async () => {
-      const child = await preparedChild();
-      await killed(child);
-      await sh('ip addr flush dev tun0');
-      const journal = join(runDirectory, 'web.journal.json');
-      const text = await readFile(journal, 'utf8');
-      await writeFile(journal, text.replace(/"boot": "[^"]*"/, '"boot": "another"'));
-      const host = await prepare();
-      assert.deepEqual(notices, []);
-      assert.deepEqual(
-        host.list().map((each) => each.kind),
-        ['nftTable'],
-      );
     });
   });
 
