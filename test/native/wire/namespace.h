@@ -85,6 +85,11 @@ struct Wire {
   Namespace here, there;
 
   Wire() {
+    // Without the second that duplicate address detection takes: until then the kernel asks for no neighbour.
+    for (const Namespace* end : {&here, &there}) {
+      REQUIRE(end->shell(
+          "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"));
+    }
     REQUIRE(
         here.shell("ip link add v0 address 02:00:00:00:00:01 type veth peer name v1 address "
                    "02:00:00:00:00:02 netns " +
