@@ -5,9 +5,9 @@
 // The clone must be ready (test/setup.mjs). The full output of each suite is in build-test/log/. Exit status: 0 when nothing
 // failed, 1 otherwise, 2 for a wrong option.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { root, run, which } from './check/tools.mjs';
+import { jobs, root, run, which } from './check/tools.mjs';
 
 const LOGS = join(root, 'build-test/log');
 const FUZZ_SECONDS = Number(process.env.FLOWSIEVE_FUZZ_SECONDS ?? 20);
@@ -72,7 +72,7 @@ async function build(suite, folder, options) {
   const flags = ['-DFLOWSIEVE_ADDON=OFF', ...launcher, ...options];
   const configured = await step(suite, 'cmake', ['-S', '.', '-B', path, '-G', 'Ninja', ...flags]);
   if (configured.failed > 0) return configured;
-  return step(suite, 'ninja', ['-C', path], { seconds: 3600 });
+  return step(suite, 'ninja', ['-j', String(jobs), '-C', path], { seconds: 3600 });
 }
 
 /** Builds the native tests in their own folder and runs them; the build counts only when it fails. */
@@ -122,7 +122,7 @@ async function fuzz(suite) {
       counts.push(await fuzzOne(suite, target));
     }
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  await Promise.all(Array.from({ length: jobs }, work));
   return sum(counts);
 }
 
@@ -165,7 +165,9 @@ const SUITES = {
   lint: (suite) =>
     inTurn(suite, [['test/check/format.mjs'], ['test/check/rooms.mjs'], ['test/check/sizes.mjs']]),
   checks: (suite) =>
-    node(suite, ['--test', '--test-reporter=tap', 'test/check/'], { closing: 'node' }),
+    node(suite, ['--test', '--test-reporter=tap', 'test/check/rooms.test.mjs'], {
+      closing: 'node',
+    }),
   types: (suite) => node(suite, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']),
   docs: (suite) => inTurn(suite, [['test/check/config-docs.mjs']]),
   native: (suite) => native(suite, 'release', ['-DCMAKE_BUILD_TYPE=Release']),
@@ -201,8 +203,8 @@ for (const name of chosen(process.argv.slice(2))) {
   const count = await SUITES[name](name);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const { passed, failed, skipped } = count;
-  const verdict = failed > 0 ? 'FAIL' : 'ok';
-  console.log(`${verdict}: ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s`);
+  const verdict = failed > 0 ? `FAIL ${failed} of ${passed + failed}` : `ok   ${passed}`;
+  console.log(`${verdict}${skipped > 0 ? ` and ${skipped} skipped` : ''} (${seconds} s)`);
   totals.push(count);
 }
 const { passed, failed, skipped } = sum(totals);

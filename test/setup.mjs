@@ -7,7 +7,7 @@
 // that cannot be installed from here.
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { environment, root, run, which } from './check/tools.mjs';
+import { environment, jobs, root, run, which } from './check/tools.mjs';
 
 const NODE_MIN = [20, 17];
 
@@ -157,7 +157,7 @@ async function buildAddon() {
   if (built > newest(['native', 'binding.gyp', 'node_modules/node-addon-api/package.json'])) return;
   const env = { ...headers(), ...(which('ccache') ? { CXX: 'ccache g++' } : {}) };
   // Configured each time: the list of sources is made then.
-  const args = ['node_modules/node-gyp/bin/node-gyp.js', 'configure', 'build', '--jobs=max'];
+  const args = ['node_modules/node-gyp/bin/node-gyp.js', 'configure', 'build', `--jobs=${jobs}`];
   await must('builds the addon', process.execPath, args, env);
 }
 

@@ -3,7 +3,7 @@
 //   node test/check/all.mjs [--tidy]   with clang-tidy too, which takes minutes
 import { root, run } from './tools.mjs';
 
-const checks = ['format', 'rooms', 'sizes'];
+const checks = ['format', 'rooms', 'sizes', 'counters-docs'];
 if (process.argv.includes('--tidy')) checks.push('tidy');
 
 for (const check of checks) {

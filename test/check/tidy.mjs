@@ -4,8 +4,7 @@
 //
 // It needs a build's list of commands, which it makes for itself. The addon's room is left out: it is the only one that does not
 // compile without Node's headers, and the compiler's own warnings are on for it.
-import { availableParallelism } from 'node:os';
-import { repositoryFiles, run } from './tools.mjs';
+import { jobs, repositoryFiles, run } from './tools.mjs';
 
 const BUILD = 'build-test/tidy';
 
@@ -30,4 +29,4 @@ async function work() {
     console.error(done.output);
   }
 }
-await Promise.all(Array.from({ length: availableParallelism() }, work));
+await Promise.all(Array.from({ length: jobs }, work));

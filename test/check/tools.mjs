@@ -1,6 +1,7 @@
 // What the scripts of test/ share. Plain Node: they run before anything is installed.
 import { spawn } from 'node:child_process';
 import { accessSync, constants, createWriteStream, mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -26,6 +27,9 @@ export function which(program) {
       }
     });
 }
+
+/** How many things may run at the same time: all processors, or FLOWSIEVE_JOBS. */
+export const jobs = Number(process.env.FLOWSIEVE_JOBS ?? availableParallelism());
 
 const KEPT = 200_000;
 
