@@ -23,7 +23,7 @@ bool is_well_formed(const Key& key) {
 bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes) {
   return is_well_formed(record.key) && record.zero == 0 && record.zero2 == 0 &&
          record.status <= ConnectionStatus::kClosing && (record.flags & ~kKnownFlags) == 0 &&
-         record.owner < nodes && !Wheel::is_later(record.last_seen, sender_now) &&
+         record.owner < nodes && sender_now - record.last_seen <= kTimeoutMax &&
          !Wheel::is_later(record.opened, record.last_seen);
 }
 

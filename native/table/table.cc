@@ -8,10 +8,6 @@
 namespace flowsieve {
 namespace {
 
-// Ages are compared by their distance, so half of the clock's range is the end; half of that leaves
-// room for what is overdue.
-constexpr Tick kTimeoutMax = 1u << 30;
-
 /// Twelve entries for each chunk of fifteen when full: a load of 0.8.
 uint32_t chunks_for(uint32_t capacity) {
   return prime_from((capacity + 11) / 12);

@@ -200,6 +200,18 @@ TEST_CASE("lists: a record that no table can have written is refused") {
   CHECK(refused([](Record& entry) { entry.opened = 901; }));
 }
 
+TEST_CASE("lists: a record older than any timeout is refused, so that its age cannot wrap around") {
+  for (const Tick age : {1u << 30, (1u << 30) + 1, (1u << 31) - 1, 1u << 31, UINT32_MAX}) {
+    CAPTURE(age);
+    ConnectionTable table(options(16), 500);
+    Record entry = record(1, kEstablished, 1000u - age, 1);
+    const auto result = import_one(table, entry);
+    CHECK(result.inserted == (age == 1u << 30));
+    table.advance(501, SIZE_MAX, [](Slot, const Record&) {});
+    CHECK(table.sizes().others == 0);
+  }
+}
+
 TEST_CASE("lists: the limit of owners follows the number of nodes") {
   ConnectionTable table(options(16), 0);
   const Record entry = record(1, kEstablished, 900, 9);
