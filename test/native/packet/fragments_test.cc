@@ -161,6 +161,15 @@ TEST_CASE(
   CHECK(expired(tracker, UINT64_MAX) == std::vector<uint64_t>{4});
 }
 
+TEST_CASE("a datagram whose oldest held fragment expired still keeps those that come later") {
+  FragmentTracker tracker({.hold_ns = 100}, 1);
+  const ByteVector bytes(100, 1);
+  for (uint64_t i = 0; i < 3; ++i) CHECK(tracker.hold(key(7), frame_of(bytes, i), i * 50));
+  CHECK(expired(tracker, 100) == std::vector<uint64_t>{0});
+  CHECK(tracker.hold(key(7), frame_of(bytes, 3), 100));
+  CHECK(released(tracker, key(7)) == std::vector<uint64_t>{1, 2, 3});
+}
+
 TEST_CASE("a full hold refuses the newcomer and keeps what it has: by frames") {
   FragmentTracker tracker({.held_frames = 3}, 1);
   const ByteVector bytes(10, 1);

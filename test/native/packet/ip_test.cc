@@ -122,6 +122,14 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "a capture that has more bytes than it says were on the wire is believed about what it has") {
+  const ByteVector frame = four().udp(5000, 53).payload(100).build();
+  const Packet packet = parse({frame.data(), frame.size()}, 60, LinkType::kEthernet);
+  CHECK(packet.drop == Drop::kNone);
+  CHECK(packet.ip_bytes == 128);
+}
+
 TEST_CASE("length 0 means the frame's rest (offload), measured on the wire") {
   ByteVector frame = four().total_length(0).tcp(1, 2).ack().payload(100).build();
   CHECK(parse_whole(frame).drop == Drop::kNone);
@@ -263,6 +271,12 @@ TEST_CASE("an atomic fragment is a whole packet (RFC 6946), and don't-fragment i
   CHECK_FALSE(parse_whole(six().ipv6_fragment(7, 0, false).tcp(1, 2).syn().build()).is_fragment);
   CHECK(parse_whole(six().ipv6_fragment(7, 0, false).tcp(1, 2).syn().build()).opening);
   CHECK_FALSE(parse_whole(four().dont_fragment().udp(1, 2).build()).is_fragment);
+}
+
+TEST_CASE("reserved bits in a fragment header are ignored (RFC 8200 4.5)") {
+  CHECK_FALSE(parse_whole(six().ipv6_fragment(7, 0, false).patch(1, {0xff, 0, 6}).udp(1, 2).build())
+                  .is_fragment);
+  CHECK_FALSE(parse_whole(four().patch(6, {0x80}).udp(1, 2).build()).is_fragment);
 }
 
 TEST_CASE("a later fragment's data is not read: it may look like anything") {
