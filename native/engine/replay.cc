@@ -36,7 +36,9 @@ Replay::Replay(std::unique_ptr<Source> source, CaptureSource* capture, const Wor
     : source_(std::move(source)),
       capture_(capture),
       delivery_(MemoryDelivery::Keep::kCountsOnly),
-      worker_(options, std::move(criteria), delivery_, nullptr, &ledger_, 0) {
+      // The tables' 32-bit ticks tell earlier from later within seven years: time must begin near the capture's.
+      worker_(options, std::move(criteria), delivery_, nullptr, &ledger_,
+              capture != nullptr ? capture->first_time_ns() : 0) {
   ledger_.resize(worker_.table().slots());
 }
 

@@ -126,9 +126,23 @@ Result<std::unique_ptr<CaptureSource>> CaptureSource::over(CaptureWindow window)
       new CaptureSource(std::move(window), std::move(opened.value().format)));
 }
 
+uint64_t CaptureSource::first_time_ns() {
+  if (packets_ == 0) {
+    Frame frame;
+    if (receive_from({&frame, 1}, 0) == 1) first_ = frame;
+  }
+  return first_ ? first_->time_ns : 0;
+}
+
 size_t CaptureSource::receive(std::span<Frame> burst) {
+  if (burst.empty() || !first_) return receive_from(burst, 0);
+  burst[0] = *first_;
+  first_.reset();
+  return receive_from(burst, 1);
+}
+
+size_t CaptureSource::receive_from(std::span<Frame> burst, size_t count) {
   using What = CaptureStep::What;
-  size_t count = 0;
   while (!done_ && count < burst.size()) {
     const CaptureStep step = format_->next(window_.ahead(), burst[count]);
     switch (step.what) {

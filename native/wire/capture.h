@@ -76,7 +76,11 @@ class CaptureSource final : public Source {
   static Result<std::unique_ptr<CaptureSource>> from_bytes(Bytes bytes);
 
   size_t receive(std::span<Frame> burst) override;
-  bool exhausted() const override { return done_; }
+  bool exhausted() const override { return done_ && !first_; }
+
+  /// The time of the first packet, which stays to be received; 0 when there is none. To be asked before the first receive():
+  /// that is where the capture's clock begins, and a clock that began elsewhere would make a leap of decades.
+  uint64_t first_time_ns();
 
   /// 1 when damage ended the reading.
   uint64_t damaged() const { return damage_.empty() ? 0 : 1; }
@@ -91,12 +95,15 @@ class CaptureSource final : public Source {
   static Result<std::unique_ptr<CaptureSource>> over(CaptureWindow window);
   /// Gets `need` bytes ahead, or ends the reading.
   void refill(size_t need);
+  /// Fills `burst` from `count` on; moves the window only when that is 0.
+  size_t receive_from(std::span<Frame> burst, size_t count);
   void end_damaged(const std::string& what);
 
   CaptureWindow window_;
   std::unique_ptr<CaptureFormat> format_;
   uint64_t packets_ = 0;
   bool done_ = false;
+  std::optional<Frame> first_;  // read ahead by first_time_ns(); its bytes are in the window
   std::string damage_;
   std::optional<Error> failure_;
 };

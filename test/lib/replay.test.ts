@@ -60,7 +60,9 @@ function compare({ connections, summary }: Replayed, expected: CaptureCase): voi
   }
 }
 
-describe('replay', () => {
+describe('replay', function () {
+  // Every replay takes a table of a million places; on a busy machine that is noticed.
+  this.timeout(60_000);
   let folder = '';
 
   before(() => {

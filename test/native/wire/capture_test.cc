@@ -424,6 +424,25 @@ TEST_CASE(
   std::filesystem::remove(pipe);
 }
 
+TEST_CASE("the first packet's time can be asked for without losing the packet") {
+  for (const size_t burst : {1, 2, 32}) {
+    const Writer file = small_pcap();
+    auto source = must_open(file);
+    CHECK(source->first_time_ns() == 1'000'002'000);
+    CHECK(source->first_time_ns() == 1'000'002'000);
+    CHECK_FALSE(source->exhausted());
+    CHECK(read_all(*source, burst) == frames_of(file));
+  }
+  Writer empty, cut;
+  empty.pcap_header(kMicro, 1);
+  CHECK(must_open(empty)->first_time_ns() == 0);
+  cut.pcap_header(kMicro, 1).record(1, 2, "only", 4).u32(7);
+  auto source = must_open(cut);
+  CHECK(source->first_time_ns() == 1'000'002'000);
+  CHECK(read_all(*source).size() == 1);
+  CHECK(source->damaged() == 1);
+}
+
 TEST_CASE("a block longer than the window is passed over, and a cut inside it is damage") {
   Writer file;
   file.section().interface(1).enhanced(0, 1, "before", 6);
