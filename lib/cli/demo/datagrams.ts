@@ -5,17 +5,27 @@ import type { ByNode, Datagrams, DatagramsResult } from './commands.js';
 import { patternAt } from './pattern.js';
 import { tally } from './transfers.js';
 
+// Local ports one after another, below those that the kernel gives out: a flow on a port that was used before would be the old connection,
+// not an opening, until that one's time is up.
+const FIRST_PORT = 10_000;
+const PORTS = 20_000;
+let flows = 0;
+
 /** A UDP socket connected to the target, so that answers from any other address never reach it. */
 export function connected(address: string, port: number): Promise<Socket> {
   const socket = createSocket({
     type: isIPv6(address) ? 'udp6' : 'udp4',
     recvBufferSize: 1_048_576,
   });
+  const local = FIRST_PORT + (flows % PORTS);
+  flows += 1;
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
-    socket.connect(port, address, () => {
-      socket.off('error', reject);
-      resolve(socket);
+    socket.bind(local, () => {
+      socket.connect(port, address, () => {
+        socket.off('error', reject);
+        resolve(socket);
+      });
     });
   });
 }

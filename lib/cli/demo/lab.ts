@@ -155,7 +155,8 @@ export class Lab {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  private runDirectory(name: string): string {
+  /** What is /run/flowsieve inside that namespace. */
+  runDirectory(name: string): string {
     return join(this.directory, `${name}.run`);
   }
 
