@@ -42,7 +42,7 @@ struct Setup {
   bool monitoring = true;
   bool both_directions = false;
   uint32_t sample_every = 0;
-  FragmentLimits fragments;
+  FragmentLimits fragments = {};
 };
 
 /// Every bucket the same owner's.
