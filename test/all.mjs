@@ -161,6 +161,12 @@ async function inTurn(suite, argsLists) {
   return sum(counts);
 }
 
+// Every page that is made from the program has its check beside the others.
+function docsChecks() {
+  const names = readdirSync(join(root, 'test/check')).filter((name) => name.endsWith('-docs.mjs'));
+  return names.map((name) => [`test/check/${name}`]);
+}
+
 const SUITES = {
   lint: (suite) =>
     inTurn(suite, [['test/check/format.mjs'], ['test/check/rooms.mjs'], ['test/check/sizes.mjs']]),
@@ -169,7 +175,7 @@ const SUITES = {
       closing: 'node',
     }),
   types: (suite) => node(suite, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json']),
-  docs: (suite) => inTurn(suite, [['test/check/config-docs.mjs']]),
+  docs: (suite) => inTurn(suite, docsChecks()),
   native: (suite) => native(suite, 'release', ['-DCMAKE_BUILD_TYPE=Release']),
   address: (suite) => native(suite, 'address', ['-DFLOWSIEVE_SANITIZE=address,undefined']),
   thread,

@@ -36,7 +36,9 @@ function page() {
     '',
     '| reason | malformed | what happened |',
     '|---|---|---|',
-    ...drops.map(({ name, malformed, text }) => `| \`${name}\` | ${malformed ? 'yes' : 'no'} | ${text} |`),
+    ...drops.map(
+      ({ name, malformed, text }) => `| \`${name}\` | ${malformed ? 'yes' : 'no'} | ${text} |`,
+    ),
     '',
   ].join('\n');
 }
