@@ -35,7 +35,8 @@ class LiveNode {
                                 "netdev guard in ip daddr ") +
                     address4 + " drop && nft add rule netdev guard in ip6 daddr " + address6 +
                     " drop && sysctl -qw net.ipv4.conf.all.rp_filter=0 "
-                    "net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.v0.arp_ignore=1"));
+                    "net.ipv4.conf.default.rp_filter=0 net.ipv4.conf.v0.arp_ignore=1 "
+                    "net.ipv4.conf.v0.arp_announce=2"));
     std::string problem;
     where.run([&] {
       RingOptions options;

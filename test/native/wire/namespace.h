@@ -101,6 +101,15 @@ struct Wire {
         there.shell("ip addr add 192.0.2.2/24 dev v1 && ip addr add 2001:db8::2/64 dev v1 nodad "
                     "&& ip link set v1 up"));
   }
+
+  /// Waits until both kernels take IPv6 multicast: only some time after the link came up do they have a route for it.
+  void settle_ipv6() const {
+    for (const Namespace* end : {&here, &there}) {
+      REQUIRE(
+          end->shell("i=0; until ip -6 route show table local | grep -q '^multicast ff00::/8'; do "
+                     "sleep 0.05; i=$((i+1)); [ $i -lt 80 ] || exit 1; done"));
+    }
+  }
 };
 
 }  // namespace flowsieve::test
