@@ -126,6 +126,16 @@ export async function killed(child: ChildProcess): Promise<void> {
   await gone;
 }
 
+/** Asks again and again until it is true; false after five seconds. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<boolean> {
+  const end = performance.now() + 5_000;
+  for (;;) {
+    if (await condition()) return true;
+    if (performance.now() > end) return false;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 export function refused(
   code: string,
   exitCode: number,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ import { SEND_TAGGED, WATCH } from './host.programs.js';
 import {
   children,
   client,
+  eventually,
   everyTestOnItsOwnWire,
   execute,
   HOST_MODULE,
@@ -96,6 +97,37 @@ describe('host, in a private network namespace', function () {
       assert.equal(await setting('ipv4/conf/tun0/rp_filter'), '2');
     });
 
+    it('puts the guard up before anything else, and takes it down after everything else', async () => {
+      const folder = await mkdtemp('/run/path-');
+      const [nft, ip] = (await sh('command -v nft; command -v ip')).split('\n');
+      const look = `{ ip -o addr show dev tun0; cat /proc/sys/net/ipv4/conf/cap0/arp_ignore; } >> ${folder}/log`;
+      const wrapper = `#!/bin/sh\ntest "$1" != -f || ${look}\nexec ${nft} "$@"\n`;
+      await writeFile(join(folder, 'nft'), wrapper, { mode: 0o755 });
+      const before = process.env['PATH'];
+      process.env['PATH'] = `${folder}:${before}`;
+      try {
+        const host = await prepare();
+        await host.addTun();
+        assert.match(await sh(`${ip} -o addr show dev tun0`), /192\.0\.2\.100/);
+        await host.undo();
+      } finally {
+        process.env['PATH'] = before;
+      }
+      // Both times no address, and the setting as it was.
+      assert.equal(await readFile(join(folder, 'log'), 'utf8'), '0\n0\n');
+    });
+
+    it('touches nothing when another process has taken the cluster over', async () => {
+      const host = await prepare();
+      const journal = join(runDirectory, 'web.journal.json');
+      const text = await readFile(journal, 'utf8');
+      await writeFile(journal, text.replace(/"startTime": "\d+"/, '"startTime": "1"'));
+      assert.match((await host.undo()).join(), /no running flowsieve for cluster web but found/);
+      assert.equal((await host.guardStatus()).installed, true);
+      assert.equal(await setting('ipv4/conf/cap0/arp_ignore'), '1');
+      await writeFile(journal, text);
+    });
+
     it('carries on with the rest when one setting cannot be put back, and keeps that one for the next start', async () => {
       const host = await prepare();
       await withPrograms(['ip'], async () => {
@@ -152,6 +184,12 @@ describe('host, in a private network namespace', function () {
       }
     }
 
+    /** Waits for the line: the tap is another process, and behind. */
+    async function sees(line: string): Promise<void> {
+      const seen = await eventually(() => capture.includes(line));
+      assert.ok(seen, `expected ${line} in:\n${capture.join('\n')}`);
+    }
+
     const attempts = [
       ['ping', `ping -c1 -W1 ${IPV4}`],
       ['ping over IPv6', `ping -c1 -W1 ${IPV6}`],
@@ -166,7 +204,8 @@ describe('host, in a private network namespace', function () {
         `ip addr add ${IPV4}/32 dev tun0; ip addr add ${IPV6}/128 dev tun0 nodad; ip link set tun0 up`,
       );
       for (const [what, command] of attempts.slice(0, 4)) {
-        assert.equal(await client(command), 0, `without the guard there is an answer: ${what}`);
+        const answered = await eventually(async () => (await client(command)) === 0);
+        assert.ok(answered, `without the guard there is an answer: ${what}`);
       }
       const host = await prepare();
       await host.addTun();
@@ -176,17 +215,16 @@ describe('host, in a private network namespace', function () {
       }
       const { dropped } = await host.guardStatus();
       assert.ok(dropped.ipv4.packets >= 3 && dropped.ipv6.packets >= 2, JSON.stringify(dropped));
-      const seen = capture.join('\n');
       for (const line of [
         '192.0.2.9 > 192.0.2.100 icmp',
         '2001:db8::9 > 2001:db8::100 icmp6',
         '192.0.2.9 > 192.0.2.100 tcp SYN',
         '2001:db8::9 > 2001:db8::100 tcp SYN',
       ]) {
-        assert.ok(capture.includes(line), `${line}\n${seen}`);
+        await sees(line);
       }
       assert.doesNotMatch(
-        seen,
+        capture.join('\n'),
         /^(192\.0\.2\.100|2001:db8::100) > /m,
         'nothing from a cluster address',
       );
@@ -200,8 +238,8 @@ describe('host, in a private network namespace', function () {
       await host.addTun();
       await client(`ping -c1 -W1 ${IPV4}`);
       await client(`ping -c1 -W1 ${IPV6}`);
-      assert.ok(capture.includes('ARP request 192.0.2.100'));
-      assert.ok(capture.includes('NS 2001:db8::100'));
+      await sees('ARP request 192.0.2.100');
+      await sees('NS 2001:db8::100');
       assert.doesNotMatch(capture.join('\n'), /ARP reply 192\.0\.2\.100|NA 2001:db8::100/);
       const { dropped } = await host.guardStatus();
       assert.ok(dropped.resolution4.packets > 0 && dropped.resolution6.packets > 0);
@@ -210,11 +248,11 @@ describe('host, in a private network namespace', function () {
     it('is silenced by the ARP setting alone as well: the kernel leaks its own MAC without', async () => {
       await sh(`ip addr add ${IPV4}/32 dev tun0; ip link set tun0 up`);
       await client(`ping -c1 -W1 ${IPV4}`);
-      assert.ok(capture.includes('ARP reply 192.0.2.100'));
+      await sees('ARP reply 192.0.2.100');
       await sh('ip -n client neigh flush all; echo 1 > /proc/sys/net/ipv4/conf/cap0/arp_ignore');
       capture.length = 0;
       await client(`ping -c1 -W1 ${IPV4}`);
-      assert.ok(capture.includes('ARP request 192.0.2.100'));
+      await sees('ARP request 192.0.2.100');
       assert.ok(!capture.includes('ARP reply 192.0.2.100'));
     });
 
@@ -223,12 +261,12 @@ describe('host, in a private network namespace', function () {
         echo 0 > /proc/sys/net/ipv6/neigh/cap0/proxy_delay
         ip link set tun0 up; ip -6 route add ${IPV6}/128 dev tun0; ip -6 neigh add proxy ${IPV6} dev cap0`);
       await client(`ping -c1 -W1 ${IPV6}`);
-      assert.ok(capture.includes('NA 2001:db8::100'), 'a proxy answers');
+      await sees('NA 2001:db8::100');
       await sh('ip -n client neigh flush all');
       await prepare();
       capture.length = 0;
       await client(`ping -c1 -W1 ${IPV6}`);
-      assert.ok(capture.includes('NS 2001:db8::100'));
+      await sees('NS 2001:db8::100');
       assert.ok(!capture.includes('NA 2001:db8::100'));
     });
 
@@ -237,7 +275,7 @@ describe('host, in a private network namespace', function () {
       const before = (await host.guardStatus()).dropped;
       await writeFile(join(runDirectory, 'send.py'), SEND_TAGGED);
       await sh(`ip netns exec client python3 ${runDirectory}/send.py`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await eventually(async () => (await host.guardStatus()).dropped.stacked.packets >= 4);
       const after = (await host.guardStatus()).dropped;
       // No tag, 802.1Q, 802.1ad; then 802.1ad + 802.1Q, and 802.1Q twice.
       assert.equal(after.ipv4.packets - before.ipv4.packets, 3);
