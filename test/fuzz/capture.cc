@@ -34,10 +34,14 @@ FLOWSIEVE_FUZZ_TARGET(capture, data, size) {
   Frame frames[kBurst];
   size_t packets = 0, captured = 0;
   volatile uint32_t total = 0;
+  // Half of the inputs are asked for their first packet's time before.
+  const bool asked = size % 2 == 1;
+  const uint64_t first_time = asked ? source.first_time_ns() : 0;
   while (!source.exhausted()) {
     const size_t count = source.receive(frames);
     demand(count <= kBurst);
     demand(count > 0 || source.exhausted());
+    demand(!asked || packets > 0 || count == 0 || frames[0].time_ns == first_time);
     for (size_t i = 0; i < count; ++i) {
       demand(frames[i].bytes.size <= kCapturedBytesMax);
       demand(frames[i].bytes.size <= frames[i].wire_bytes);
