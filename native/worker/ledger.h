@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "allocation/allocation.h"
+#include "base/pages.h"
 #include "table/table.h"
 
 namespace flowsieve {
@@ -31,7 +32,10 @@ struct Ended {
 class Ledger {
  public:
   /// Room for a table of so many slots; before the first packet.
-  void resize(uint32_t slots) { accounts_.resize(slots); }
+  void resize(uint32_t slots) {
+    pages_ = Pages(slots * sizeof(Account));
+    accounts_ = static_cast<Account*>(pages_.data());
+  }
 
   void open(Slot slot) { accounts_[slot] = Account{}; }
   void count(Slot slot, bool from_client, uint32_t ip_bytes, uint64_t time_ns) {
@@ -60,7 +64,8 @@ class Ledger {
   std::vector<Ended> take_ended() { return std::exchange(ended_, {}); }
 
  private:
-  std::vector<Account> accounts_;
+  Pages pages_;  // zeroed, and touched only where connections fall
+  Account* accounts_ = nullptr;
   std::vector<Ended> ended_;
   std::vector<uint64_t> packets_by_owner_;
 };
