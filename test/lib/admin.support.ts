@@ -1,0 +1,108 @@
+import { FlowsieveError } from '../../lib/errors/index.js';
+import type {
+  Administered,
+  ConnectionsQuery,
+  ConnectionView,
+  CounterVocabulary,
+  Status,
+} from '../../lib/node/types.js';
+
+const TABLES = { own: 3, others: 4, capacity: 1000, opening: 1, established: 5, closing: 1 };
+
+export const VOCABULARY: CounterVocabulary = {
+  counters: [
+    { name: 'packets', text: 'frames received' },
+    { name: 'deliveredBytes', text: 'IP bytes delivered' },
+    { name: 'class1', text: 'opening, bucket is mine: delivered' },
+  ],
+  drops: [
+    { name: 'none', text: 'not dropped' },
+    { name: 'ringFull', text: 'the kernel found no room in the ring' },
+    { name: 'frameShort', text: 'the frame ends inside its link header' },
+  ],
+};
+
+export const STATUS: Status = {
+  cluster: 'web',
+  node: 'node-1',
+  state: 'member',
+  epoch: 7,
+  coordinator: null,
+  members: [
+    { name: 'node-1', state: 'member', weight: 1, buckets: 128, lastSeen: null },
+    { name: 'node "2"\\', state: 'dead', weight: 0.5, buckets: 128, lastSeen: 12.5 },
+  ],
+  tables: TABLES,
+  classes: { '1': 10, '2': 20, '3': 30, '4': 40, '5': 50, '6': 60 },
+  drops: { ringFull: 2 },
+  handover: { completed: 1, rolledBack: 0, held: 3, heldDropped: 0 },
+  uptime: 12.25,
+  version: '0.1.0',
+  pid: 17,
+  interface: 'eth0',
+  addresses: ['192.0.2.100'],
+  counters: { packets: 1000, deliveredBytes: 9007199254740991, class1: 10 },
+  workers: [],
+  memory: { residentBytes: 1, heapBytes: 2, nativeBytes: 3 },
+  host: {
+    changes: [],
+    guard: {
+      installed: true,
+      dropped: {
+        ipv4: { packets: 5, bytes: 300 },
+        ipv6: { packets: 0, bytes: 0 },
+        stacked: { packets: 0, bytes: 0 },
+        resolution4: { packets: 0, bytes: 0 },
+        resolution6: { packets: 0, bytes: 0 },
+      },
+    },
+  },
+  alarms: [{ name: 'tableFull', message: 'The table is full.', since: 3 }],
+  allocation: { epoch: 7, buckets: 256, own: 128 },
+};
+
+function connectionOf(port: number): ConnectionView {
+  return {
+    protocol: 'tcp',
+    protocolNumber: 6,
+    client: { address: '10.0.0.1', port },
+    server: { address: '192.0.2.100', port: 80 },
+    opened: 'opening',
+    status: 'ESTABLISHED',
+    closedBy: null,
+    bucket: 3,
+    owner: 'node-1',
+    own: true,
+    epoch: 7,
+    firstSeen: 1.5,
+    lastSeen: 2.5,
+  };
+}
+
+/** A node with 2500 connections; `queries` is what it was asked. */
+export class FakeNode implements Administered {
+  readonly vocabulary = VOCABULARY;
+  readonly queries: ConnectionsQuery[] = [];
+  failure: Error | undefined;
+
+  async status(): Promise<Status> {
+    if (this.failure !== undefined) throw this.failure;
+    return STATUS;
+  }
+
+  async connections(query: ConnectionsQuery) {
+    this.queries.push(query);
+    const begin = Number(query.cursor ?? 0);
+    if (!Number.isInteger(begin)) {
+      throw new FlowsieveError('FLOWSIEVE_ARGUMENT', 'Expected a cursor of this node.');
+    }
+    const end = Math.min(begin + query.limit, 2500);
+    const connections = Array.from({ length: end - begin }, (_, i) => connectionOf(begin + i));
+    return { connections, cursor: end < 2500 ? String(end) : null };
+  }
+
+  allocation() {
+    const shares = [{ name: 'node-1', weight: 1, buckets: 2 }];
+    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares };
+  }
+}
