@@ -1,0 +1,124 @@
+#include "decide/plain_decide.h"
+
+#include <algorithm>
+
+namespace plain {
+namespace {
+
+/// "Default timeouts, seconds: TCP 30 / 7440 / 20, UDP 30 / 120, ICMP echo 30 / 30, SCTP 30 / 7440
+/// / 20, other 30 / 600", in tenths.
+long timeout(const Entry& entry) {
+  if (entry.status == Status::kOpening) return 300;
+  if (entry.status == Status::kClosing) return 200;
+  if (entry.protocol == "tcp" || entry.protocol == "sctp") return 74400;
+  if (entry.protocol == "udp") return 1200;
+  if (entry.protocol == "icmp") return 300;
+  return 6000;
+}
+
+/// "a packet that opens a connection (TCP SYN without ACK; SCTP INIT; the first packet of a UDP,
+/// ICMP echo, GRE ... flow)". A reply is no first packet.
+bool may_open(const Packet& packet) {
+  if (packet.is_error) return false;
+  if (packet.protocol == "tcp") return packet.syn && !packet.ack;
+  if (packet.protocol == "sctp") return packet.init;
+  return !packet.echo_reply;
+}
+
+/// The same, for a connection that is known: a UDP packet does not say that it is the first.
+bool says_that_it_opens(const Packet& packet) {
+  return (packet.protocol == "tcp" || packet.protocol == "sctp") && may_open(packet);
+}
+
+Status status_by_type(const Packet& packet) {
+  if (packet.protocol == "tcp") {
+    if (packet.fin || packet.rst) return Status::kClosing;
+    return packet.syn ? Status::kOpening : Status::kEstablished;
+  }
+  if (packet.protocol == "sctp") {
+    if (packet.abort_or_shutdown_complete) return Status::kClosing;
+    return packet.init ? Status::kOpening : Status::kEstablished;
+  }
+  return Status::kOpening;
+}
+
+}  // namespace
+
+void Node::remove_timed_out(long now) {
+  std::erase_if(table, [now](const auto& item) {
+    return now - item.second.last_seen >= timeout(item.second);
+  });
+}
+
+void Node::update(Entry& entry, const Packet& packet, long now) const {
+  if (!monitoring) {
+    entry.last_seen = now;
+    return;
+  }
+  if (packet.protocol == "tcp") {
+    if (packet.fin || packet.rst) {
+      entry.status = Status::kClosing;
+    } else if (packet.syn) {
+      if (entry.status != Status::kOpening) return;  // unchanged
+    } else if (entry.status == Status::kOpening) {
+      entry.status = Status::kEstablished;
+    }
+  } else if (packet.abort_or_shutdown_complete) {
+    entry.status = Status::kClosing;
+  } else if (entry.status == Status::kOpening && !packet.init) {
+    entry.status = Status::kEstablished;
+  }
+  entry.last_seen = now;
+}
+
+void Node::insert(const Packet& packet, int owner, long now) {
+  const Entry entry{packet.protocol, owner, status_by_type(packet), now};
+  if (entry.status == Status::kOpening) {
+    const auto openings = std::count_if(table.begin(), table.end(), [](const auto& item) {
+      return item.second.status == Status::kOpening;
+    });
+    if (static_cast<size_t>(openings) >= opening_max) return;
+  }
+  table[packet.connection] = entry;
+}
+
+void Node::import(const Packet& packet, int owner, long now) {
+  remove_timed_out(now);
+  const auto known = table.find(packet.connection);
+  if (known != table.end()) {
+    known->second.owner = owner;
+  } else {
+    table[packet.connection] = {packet.protocol, owner, Status::kEstablished, now};
+  }
+}
+
+Answer Node::see(const Packet& packet, long now) {
+  remove_timed_out(now);
+  auto known = table.find(packet.connection);
+
+  if (packet.from_this_node) {
+    const bool own = known != table.end() && known->second.owner == self;
+    if (own && !packet.is_error) update(known->second, packet, now);
+    return {"pass", 0};
+  }
+
+  if (known != table.end() && known->second.status == Status::kClosing &&
+      says_that_it_opens(packet)) {
+    table.erase(known);  // port reuse: decided anew
+    known = table.end();
+  }
+
+  if (known != table.end()) {
+    const bool own = known->second.owner == self;
+    if (!packet.is_error) update(known->second, packet, now);
+    return own ? Answer{"deliver", 2} : Answer{"discard", 4};
+  }
+
+  const int owner = owner_of_bucket[static_cast<size_t>(bucket_of(packet.connection))];
+  const bool mine = owner == self;
+  if (!packet.is_error && (mine || !tracking_own)) insert(packet, owner, now);
+  if (may_open(packet)) return mine ? Answer{"deliver", 1} : Answer{"discard", 3};
+  return mine ? Answer{"deliver", 5} : Answer{"discard", 6};
+}
+
+}  // namespace plain
