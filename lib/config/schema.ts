@@ -187,7 +187,7 @@ const distribution = z.strictObject({
 const tables = z.strictObject({
   connections: integer(
     64,
-    100_000_000,
+    67_108_864,
     'connections that the tables hold, own and others together; the memory is taken at the start',
   ).default(1_000_000),
   openingShare: note(z.number().gt(0).max(1), {
@@ -203,7 +203,7 @@ const fragments = z.strictObject({
   heldBytes: integer(0, 268_435_456, 'bytes of held fragments together').default(1_048_576),
   holdSeconds: note(z.number().min(0.1).max(60), {
     expected: 'a number of seconds from 0.1 to 60',
-    text: 'how long a fragment is held for its first one',
+    text: 'seconds that a later fragment waits for its first one',
   }).default(1),
 });
 

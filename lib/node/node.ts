@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Allocation, movedBuckets, plan } from '../allocation/index.js';
 import type { Configuration, NodeConfiguration } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
@@ -60,7 +61,7 @@ export interface NodeEvents {
 /** How a node is run, besides its configuration. */
 export interface NodeOptions {
   readonly logger?: Logger;
-  /** Where the journal of host changes is kept; default /run/flowsieve. */
+  /** Where the journal of host changes is kept; default: the folder of the admin socket. */
   readonly runDirectory?: string;
 }
 
@@ -120,7 +121,8 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
       interface: captured,
       device: config.deliver.device,
       onNotice: (sentence) => logger.info(sentence),
-      ...(options.runDirectory === undefined ? {} : { runDirectory: options.runDirectory }),
+      // Beside the socket, which nodes that share a host have one of each.
+      runDirectory: options.runDirectory ?? dirname(config.admin.socket),
     });
     let engine: NativeEngine | undefined;
     try {

@@ -134,7 +134,7 @@ std::vector<Address> to_addresses(const Napi::Value& buffer) {
   const auto bytes = buffer.As<Napi::Uint8Array>();
   std::vector<Address> addresses(bytes.ByteLength() / sizeof(Address));
   if (addresses.size() > Scope::kAddressesMax) {
-    refuse(buffer.Env(), "Expected at most 64 cluster addresses but received " +
+    refuse(buffer.Env(), "Expected at most 256 cluster addresses but received " +
                              std::to_string(addresses.size()) + ".");
   }
   if (!addresses.empty()) {

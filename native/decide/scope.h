@@ -16,7 +16,7 @@ namespace flowsieve {
 
 class Scope {
  public:
-  static constexpr size_t kAddressesMax = 64;
+  static constexpr size_t kAddressesMax = 256;
 
   /// At most kAddressesMax addresses; IPv4 ones mapped (base/address.h).
   static Scope of_addresses(std::vector<Address> addresses) {
