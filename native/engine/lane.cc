@@ -2,7 +2,10 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
 
+#include <ctime>
 #include <string>
 
 #include "base/clock.h"
@@ -39,18 +42,33 @@ void Lane::stop() {
 }
 
 void Lane::run() {
+  prctl(PR_SET_TIMERSLACK, 1);  // gathering sleeps for some ten microseconds, not for fifty more
   while (!stopping_.load(std::memory_order_relaxed)) {
     mailbox_.drain(worker_);
     const uint64_t now = monotonic_ns();
     const size_t arrived = worker_.turn(*parts_.ring, now);
     const size_t watched = worker_.turn(*parts_.watch, now);
     worker_.age(now, kAgeBudget);
-    if (arrived + watched == 0) wait();
+    wait(pace_.next(arrived + watched, now));
   }
   mailbox_.close(worker_);
 }
 
-void Lane::wait() {
+void Lane::wait(const Pace::Step& step) {
+  switch (step.wait) {
+    case Pace::Wait::kNone:
+      return;
+    case Pace::Wait::kYield:
+      sched_yield();
+      return;
+    case Pace::Wait::kGather: {
+      const timespec gather{0, static_cast<long>(step.gather_ns)};
+      nanosleep(&gather, nullptr);
+      return;
+    }
+    case Pace::Wait::kPoll:
+      break;
+  }
   pollfd descriptors[] = {{parts_.ring->poll_fd(), POLLIN, 0},
                           {parts_.watch->poll_fd(), POLLIN, 0},
                           {mailbox_.poll_fd(), POLLIN, 0}};

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "engine/mailbox.h"
+#include "wire/pace.h"
 #include "wire/responder.h"
 #include "wire/ring.h"
 #include "wire/tun.h"
@@ -62,12 +63,13 @@ class Lane {
 
  private:
   void run();
-  /// Blocks until there may be something to do: a frame, a letter, or the time to age.
-  void wait();
+  /// Waits as `step` says; polling ends with a frame, a letter, or the time to age.
+  void wait(const Pace::Step& step);
 
   Parts parts_;
   Worker worker_;
   Mailbox mailbox_;
+  Pace pace_{PaceOptions{.burst = kBurst}};
   std::mutex direct_;  // calls that come while no thread runs
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses all of the above
