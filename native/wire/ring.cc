@@ -38,14 +38,17 @@ Status configure(int socket, const RingOptions& options) {
       {SOL_PACKET, PACKET_VNET_HDR, 1, "asking for offload headers in the packet ring"},
       {SOL_PACKET, PACKET_COPY_THRESH, 1, "asking for whole copies of large frames"},
       {SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "leaving out what this node sends"},
-      {SOL_SOCKET, SO_RCVBUFFORCE,
-       static_cast<int>(options.queue_bytes / 2),  // the kernel doubles it
-       "setting the size of the receive queue"},
   };
   for (const auto& [level, option, value, what] : settings) {
     if (Status set = set_option(socket, level, option, value, what); !set) return set;
   }
-  return ok_status();
+  const int queue_bytes = static_cast<int>(options.queue_bytes / 2);  // the kernel doubles it
+  if (setsockopt(socket, SOL_SOCKET, SO_RCVBUFFORCE, &queue_bytes, sizeof queue_bytes) == 0) {
+    return ok_status();
+  }
+  // Root of a user namespace may not exceed net.core.rmem_max; what does not fit is kRingTruncated.
+  return set_option(socket, SOL_SOCKET, SO_RCVBUF, queue_bytes,
+                    "setting the size of the receive queue");
 }
 
 }  // namespace
