@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { CLUSTER_IPV4, CLUSTER_IPV6, FAMILIES, type Live, liveCluster, nodeOf } from './support.js';
+import type { Lab } from '../../lib/cli/demo/lab.js';
+import { CLUSTER_IPV4, FAMILIES, type Live, liveCluster, nodeOf } from './support.js';
 import { Capture } from './wire.js';
 
 /** Everything on a host that flowsieve may touch. */
@@ -17,8 +18,6 @@ async function hostState({ lab }: Live, name: string): Promise<Record<string, st
     leftovers: await say('sh', '-c', 'find /run/flowsieve -type f'),
   };
 }
-
-const TO_OR_FROM_CLUSTER = `arp or icmp or icmp6 or ((tcp or udp) and (src host ${CLUSTER_IPV4} or src host ${CLUSTER_IPV6}))`;
 
 describe('a node', () => {
   // One node alone, so that whatever answers is that node.
@@ -42,30 +41,21 @@ describe('a node', () => {
     this.timeout(40_000);
     const { lab, cluster, client } = live();
     await cluster.startDaemons();
-    assert.equal((await client.short(CLUSTER_IPV4, 5)).opened, 5);
+    await lab.ip('client', ['neigh flush all']);
+    const alive = await answersTo(live(), () => client.short(CLUSTER_IPV4, 5));
+    assert.ok(alive.length > 5, 'the measure sees what a living node says');
     await nodeOf(cluster, 'node-1').daemon?.stop('SIGKILL');
 
-    const capture = await Capture.start(lab, 'client', TO_OR_FROM_CLUSTER);
     // First as a client that still has the cluster's link address, then as one that has to ask, then as one that knows the node's own.
-    await knock(live());
+    assert.deepEqual(await answersTo(live(), () => knock(live())), []);
     await lab.ip('client', ['neigh flush all']);
-    await knock(live());
+    assert.deepEqual(await answersTo(live(), () => knock(live())), []);
     await lab.ip('client', await neighbours(live()));
-    await knock(live());
-    const own = await nodeLink(live());
-    const said = (await capture.stop()).filter(
-      ({ bytes }) => bytes.subarray(6, 12).toString('hex') === own,
+    assert.deepEqual(await answersTo(live(), () => knock(live())), []);
+    await lab.ip(
+      'client',
+      FAMILIES.map(({ address }) => `neigh del ${address} dev eth0`),
     );
-    // The node may speak for itself (its own neighbour discovery); it may not speak for the cluster.
-    const forCluster = said.filter(({ bytes }) => mentionsCluster(bytes));
-    assert.deepEqual(
-      forCluster.map(({ bytes }) => bytes.toString('hex')),
-      [],
-    );
-    await lab.ip('client', [
-      `neigh del ${CLUSTER_IPV4} dev eth0`,
-      `neigh del ${CLUSTER_IPV6} dev eth0`,
-    ]);
   });
 
   it('starts again after that, works, and then leaves the host as it was before the crash', async function () {
@@ -79,6 +69,17 @@ describe('a node', () => {
     assert.deepEqual({ ruleset, leftovers }, { ruleset: '', leftovers: '' });
   });
 });
+
+/** The frames, as hexadecimal digits, in which somebody else than the client spoke of a cluster address meanwhile. */
+async function answersTo({ lab }: Live, during: () => Promise<unknown>): Promise<string[]> {
+  const capture = await Capture.start(lab, 'client', '');
+  await during();
+  const client = await linkOf(lab, 'client');
+  return (await capture.stop())
+    .filter(({ bytes }) => bytes.subarray(6, 12).toString('hex') !== client.replaceAll(':', ''))
+    .filter(({ bytes }) => mentionsCluster(bytes))
+    .map(({ bytes }) => bytes.toString('hex'));
+}
 
 /** Everything that could draw an answer: SYNs, datagrams, echo requests. */
 async function knock({ lab, client }: Live): Promise<void> {
@@ -101,13 +102,12 @@ async function knock({ lab, client }: Live): Promise<void> {
   );
 }
 
-async function nodeLink({ lab }: Live): Promise<string> {
-  const { stdout } = await lab.run('node-1', ['cat', '/sys/class/net/eth0/address']);
-  return stdout.trim().replaceAll(':', '');
+async function linkOf(lab: Lab, name: string): Promise<string> {
+  return (await lab.run(name, ['cat', '/sys/class/net/eth0/address'])).stdout.trim();
 }
 
-async function neighbours(live: Live): Promise<string[]> {
-  const link = (await nodeLink(live)).replace(/(..)(?=.)/g, '$1:');
+async function neighbours({ lab }: Live): Promise<string[]> {
+  const link = await linkOf(lab, 'node-1');
   return FAMILIES.map(
     ({ address }) => `neigh replace ${address} lladdr ${link} dev eth0 nud permanent`,
   );

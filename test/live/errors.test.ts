@@ -52,6 +52,13 @@ describe('flowsieve run says in one sentence what is missing', () => {
     assertSentence(said, 3, /nft/);
   });
 
+  it('3 without /dev/net/tun', async function () {
+    this.timeout(20_000);
+    // The program has a mount namespace of its own, so that this hides the device from nobody else.
+    const wrapper = ['sh', '-c', 'mount -t tmpfs none /dev/net && exec "$@"', 'sh'];
+    assertSentence(await attempt({}, wrapper), 3, /\/dev\/net\/tun/);
+  });
+
   it('3 when this host has the cluster address already', async function () {
     this.timeout(20_000);
     const { lab } = live();

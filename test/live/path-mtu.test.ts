@@ -39,7 +39,9 @@ describe('a router with a smaller MTU between client and cluster', () => {
       );
       await cluster.reweigh([0, 0, 1]);
       await cluster.settled([0, 0, 1]);
+      const before = await errorsFollowed();
       assertUnbroken(await client.release('late'));
+      assert.ok((await errorsFollowed()) > before, 'there were such errors');
       await cluster.reweigh([1, 1, 1]);
       await cluster.settled([1, 1, 1]);
     });

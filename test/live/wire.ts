@@ -43,7 +43,7 @@ export class Capture {
       '-Z',
       'root',
     ];
-    const tcpdump = lab.spawn(namespace, [...argv, '-w', path, filter]);
+    const tcpdump = lab.spawn(namespace, [...argv, '-w', path, ...(filter === '' ? [] : [filter])]);
     await until('tcpdump at work', () =>
       tcpdump.stderr.some((line) => line.includes('listening on')),
     );

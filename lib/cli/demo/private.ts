@@ -1,8 +1,10 @@
 // The private namespaces that a laboratory lives in, and how a program gets there: it starts itself again inside them.
-import { spawn, spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 
 const INSIDE = 'FLOWSIEVE_PRIVATE_NAMESPACES';
+const AS_ROOT = ['--net', '--mount', '--'];
+const AS_USER = ['--user', '--map-root-user', ...AS_ROOT];
 
 /** True in a process that {@link enterPrivateNamespaces} started. */
 export function insidePrivateNamespaces(): boolean {
@@ -11,13 +13,10 @@ export function insidePrivateNamespaces(): boolean {
 
 /** Why private namespaces with a TUN device cannot be had here, in one sentence; undefined when they can. */
 export function privateNamespacesMissing(): string | undefined {
-  const made = spawnSync('unshare', [...unshareFlags(), 'true'], { encoding: 'utf8' });
-  if (made.error !== undefined) {
-    return `Expected the program unshare (util-linux) but received: ${made.error.message}.`;
-  }
-  if (made.status !== 0) {
-    const why = made.stderr.trim().split('\n')[0] ?? '';
-    return `Expected root or permission to make user namespaces but received: ${why}.`;
+  if (unshareFlags() === undefined) {
+    const made = tryUnshare(AS_USER);
+    const why = made.error?.message ?? made.stderr.trim().split('\n')[0] ?? '';
+    return `Expected root, or the program unshare and permission to make user namespaces, but received: ${why}.`;
   }
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
@@ -30,7 +29,7 @@ export function privateNamespacesMissing(): string | undefined {
 
 /**
  * Starts this very program again (same arguments) inside private network and mount namespaces with an empty /run, as root of a user
- * namespace where we are not root already, and resolves with its exit code. Nothing that it does there can be seen outside, and nothing of it
+ * namespace where we may not do that as we are, and resolves with its exit code. Nothing that it does there can be seen outside, and nothing of it
  * survives this process: the kernel kills it when this one dies.
  */
 export function enterPrivateNamespaces(): Promise<number> {
@@ -38,7 +37,7 @@ export function enterPrivateNamespaces(): Promise<number> {
   const argv = [...process.execArgv, ...process.argv.slice(1)];
   const child = spawn(
     'unshare',
-    [...unshareFlags(), 'sh', '-c', prepare, process.execPath, ...argv],
+    [...(unshareFlags() ?? AS_USER), 'sh', '-c', prepare, process.execPath, ...argv],
     {
       stdio: 'inherit',
       env: { ...process.env, [INSIDE]: '1' },
@@ -54,7 +53,11 @@ export function enterPrivateNamespaces(): Promise<number> {
   });
 }
 
-function unshareFlags(): string[] {
-  const root = process.getuid?.() === 0;
-  return [...(root ? [] : ['--user', '--map-root-user']), '--net', '--mount', '--'];
+/** What unshare has to be told here: root may be without the capability, in a container say, and a user may have the permission. */
+function unshareFlags(): readonly string[] | undefined {
+  return [AS_ROOT, AS_USER].find((flags) => tryUnshare(flags).status === 0);
+}
+
+function tryUnshare(flags: readonly string[]): SpawnSyncReturns<string> {
+  return spawnSync('unshare', [...flags, 'true'], { encoding: 'utf8' });
 }
