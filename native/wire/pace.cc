@@ -33,7 +33,7 @@ Pace::Step Pace::next(size_t frames, uint64_t now_ns) {
   measure(frames, now_ns);
   if (frames >= options_.burst) return {Wait::kNone, 0};
   if (frames == 0) return {Wait::kPoll, 0};
-  if (!dense_) return {Wait::kYield, 0};
+  if (!dense_) return {Wait::kNone, 0};
   const uint64_t gather_ns = options_.gather_frames * kSecondNs / std::max(rate_, 1u);
   return {Wait::kGather,
           static_cast<uint32_t>(std::min<uint64_t>(gather_ns, options_.gather_ns_max))};

@@ -1,17 +1,20 @@
 // How a worker waits when its sources have been emptied.
 //
-// poll(2) has the lowest latency in thin traffic, but under load it costs a sleep and a wake-up per packet. Waiting a little lets
-// packets gather, so that one wake-up serves many; but waiting is time that the first of them loses. So:
+// poll(2) has the lowest latency in thin traffic, but in dense traffic it costs a sleep and a wake-up per packet. Sleeping a
+// little lets packets gather, so that one wake-up serves many; but the first of them waits meanwhile. So:
 //
-//   round brought             wait        because
-//   a full burst              kNone       more is there
-//   some, in thin traffic     kYield      whoever wants the processor gets it, and packets gather meanwhile; where nobody does, this
-//                                         costs a microsecond at most
-//   some, in dense traffic    kGather     sleep for the time in which gather_frames come, never longer than gather_ns_max
-//   nothing                   kPoll       no bound: the next packet wakes
+//   round brought            wait      because
+//   a full burst             kNone     more is there
+//   some                     kNone     what came meanwhile is fetched at once; then kPoll
+//   some, in dense traffic   kGather   sleep for the time in which gather_frames come, never longer than
+//                                      gather_ns_max
+//   nothing                  kPoll     no bound: the next packet wakes
 //
-// Traffic is dense when a second would bring dense_frames_per_second and yielding alone does not gather: with rounds of
+// Traffic is dense when a second would bring dense_frames_per_second and rounds stay small all the same: with rounds of
 // gather_frames and more there is nothing to gain. It stays dense until the rate has fallen to half.
+//
+// What lost: sched_yield() between rounds gathers best and costs least, but has no bound where others compute
+// (docs/decisions/live-path.md).
 //
 // Pure: fed with the outcome of each round and the time, it only answers. Sleeps as short as these need
 // prctl(PR_SET_TIMERSLACK, 1) in the worker's thread, or the kernel adds 50 microseconds to each.
@@ -32,7 +35,7 @@ struct PaceOptions {
 
 class Pace {
  public:
-  enum class Wait : uint8_t { kNone, kYield, kGather, kPoll };
+  enum class Wait : uint8_t { kNone, kGather, kPoll };
   struct Step {
     Wait wait;
     uint32_t gather_ns;  ///< only with kGather
