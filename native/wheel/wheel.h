@@ -26,8 +26,9 @@
 // less than the records' own cache lines would. A bit per slot says which are occupied; time jumps
 // from one occupied slot to the next, however many empty ticks lie between.
 //
-// Indexes of one slot of a higher level are asked in a row: with a million connections and timeouts above 25.6 s that is most of
-// them, every 25.6 s, some 150 ns each. The budget is what spreads this over time; what it puts off is late by as much.
+// Indexes of one slot of a higher level are asked in a row, some 150 ns each: with a timeout of 30 s
+// most of a million connections, once in 25.6 s; with one of two hours most of them once in 1.8 h.
+// The budget is what spreads this over time; what it puts off is late by as much.
 //
 // What it promises: an index is never asked before the first tick of the slot that its deadline
 // falls in, and its deadline is not missed: the first advance() to a time at or past the deadline,
