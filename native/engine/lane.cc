@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include <ctime>
@@ -57,9 +56,6 @@ void Lane::run() {
 void Lane::wait(const Pace::Step& step) {
   switch (step.wait) {
     case Pace::Wait::kNone:
-      return;
-    case Pace::Wait::kYield:
-      sched_yield();
       return;
     case Pace::Wait::kGather: {
       const timespec gather{0, static_cast<long>(step.gather_ns)};
