@@ -120,7 +120,9 @@ function start(): StartResult {
 
 buildMicro();
 const processor = cpus()[0]?.model ?? 'unknown processor';
-process.stdout.write(`${processor}, ${cpus().length} processors, Linux ${release()}, Node ${process.version}\n\n`);
+process.stdout.write(
+  `${processor}, ${cpus().length} processors, Linux ${release()}, Node ${process.version}\n\n`,
+);
 const microResults = micro();
 printMicro(microResults);
 const startResult = start();

@@ -1,4 +1,6 @@
 // The TypeScript API: everything that the commands do is a call here.
+
+export { AdminClient, type AdminClientOptions, AdminServer } from './admin/index.js';
 export {
   type Allocation,
   bucketCounts,
@@ -22,7 +24,6 @@ export {
   FlowsieveError,
   type Problem,
 } from './errors/index.js';
-export { AdminClient, type AdminClientOptions, AdminServer } from './admin/index.js';
 export { createLogger, type Logger } from './log/index.js';
 export { type Endpoint, type Flow, type Hashed, hash } from './native/index.js';
 export {

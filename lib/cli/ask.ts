@@ -1,7 +1,6 @@
-import { AdminClient } from '../admin/index.js';
+import { AdminClient, parseEndpoint } from '../admin/index.js';
 import { defaultSocket, loadConfiguration } from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
-import { parseEndpoint } from '../admin/index.js';
 import type { ConnectionsQuery, ConnectionView, Status } from '../node/types.js';
 import { columns, durationText, endpointText, print, printJson } from './output.js';
 

@@ -1,5 +1,4 @@
-import { plan } from '../allocation/index.js';
-import { bucketCounts } from '../allocation/index.js';
+import { bucketCounts, plan } from '../allocation/index.js';
 import { loadConfiguration, resolveDistribution } from '../config/index.js';
 import { print, printJson } from './output.js';
 

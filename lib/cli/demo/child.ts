@@ -133,10 +133,9 @@ export class Child {
   }
 
   private failure(what: string): Error {
-    const last = this.complaints.slice(-5).join(' | ');
-    return new Error(
-      `Expected a line from ${this.name} but it ${what}${last === '' ? '' : `: ${last}`}.`,
-    );
+    const last = this.complaints.slice(-5).join(' | ').replace(/\.$/, '');
+    const said = last === '' ? '' : `: ${last}`;
+    return new Error(`Expected a line from ${this.name} but it ${what}${said}.`);
   }
 
   private read(

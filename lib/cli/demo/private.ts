@@ -6,6 +6,15 @@ const INSIDE = 'FLOWSIEVE_PRIVATE_NAMESPACES';
 const AS_ROOT = ['--net', '--mount', '--'];
 const AS_USER = ['--user', '--map-root-user', ...AS_ROOT];
 
+/** What a laboratory and flowsieve itself call, and the packages that have it. */
+const PROGRAMS = [
+  ['unshare', 'util-linux'],
+  ['setpriv', 'util-linux'],
+  ['mount', 'mount'],
+  ['ip', 'iproute2'],
+  ['nft', 'nftables'],
+] as const;
+
 /** True in a process that {@link enterPrivateNamespaces} started. */
 export function insidePrivateNamespaces(): boolean {
   return process.env[INSIDE] === '1';
@@ -13,10 +22,14 @@ export function insidePrivateNamespaces(): boolean {
 
 /** Why private namespaces with a TUN device cannot be had here, in one sentence; undefined when they can. */
 export function privateNamespacesMissing(): string | undefined {
+  const missing = PROGRAMS.find(([program]) => spawnSync(program, ['--help']).error !== undefined);
+  if (missing !== undefined) {
+    return `Expected the program ${missing[0]} (package ${missing[1]}) in PATH but found none.`;
+  }
   if (unshareFlags() === undefined) {
     const made = tryUnshare(AS_USER);
     const why = made.error?.message ?? made.stderr.trim().split('\n')[0] ?? '';
-    return `Expected root, or the program unshare and permission to make user namespaces, but received: ${why}.`;
+    return `Expected root, or permission to make user namespaces, but received: ${why}.`;
   }
   try {
     accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
