@@ -6,8 +6,8 @@ namespace flowsieve {
 
 namespace {
 
-// Long enough to count some frames, short enough to follow a burst.
-constexpr uint64_t kWindowNs = 2'000'000;
+// Longer than a scheduler takes the processor away, so that a pause and the spurt after it count together.
+constexpr uint64_t kWindowNs = 10'000'000;
 constexpr uint64_t kSecondNs = 1'000'000'000;
 
 }  // namespace

@@ -46,7 +46,7 @@ class Pace {
   /// After each round: how many frames it brought, from all of the worker's sources, and the time.
   Step next(size_t frames, uint64_t now_ns);
 
-  /// Frames a second, over the last milliseconds.
+  /// Frames a second, over the last ten milliseconds.
   uint32_t rate() const { return rate_; }
 
  private:

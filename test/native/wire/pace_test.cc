@@ -43,10 +43,10 @@ TEST_CASE("packets that come one by one are never slept for") {
 TEST_CASE("dense traffic in small rounds gathers, within the bound") {
   Pace pace{PaceOptions{}};
   uint64_t now_ns = 5'000'000'000;
-  Pace::Step step = feed(pace, now_ns, 100'000, 1, 20);
+  Pace::Step step = feed(pace, now_ns, 100'000, 1, 50);
   CHECK(step.wait == Pace::Wait::kGather);
   CHECK(step.gather_ns == 50'000);  // 8 frames would take 80 us
-  step = feed(pace, now_ns, 400'000, 1, 20);
+  step = feed(pace, now_ns, 400'000, 1, 50);
   CHECK(step.wait == Pace::Wait::kGather);
   CHECK(step.gather_ns >= 19'000);
   CHECK(step.gather_ns <= 21'000);  // 8 frames at 400,000 a second
@@ -61,16 +61,16 @@ TEST_CASE("dense traffic that gathers by itself is left alone") {
 TEST_CASE("gathering goes on through larger rounds and ends when the rate has halved") {
   Pace pace{PaceOptions{}};
   uint64_t now_ns = 5'000'000'000;
-  feed(pace, now_ns, 100'000, 1, 20);
-  CHECK(feed(pace, now_ns, 100'000, 12, 20).wait == Pace::Wait::kGather);
-  CHECK(feed(pace, now_ns, 50'000, 2, 20).wait == Pace::Wait::kGather);
-  CHECK(feed(pace, now_ns, 30'000, 2, 20).wait == Pace::Wait::kNone);
+  feed(pace, now_ns, 100'000, 1, 50);
+  CHECK(feed(pace, now_ns, 100'000, 12, 50).wait == Pace::Wait::kGather);
+  CHECK(feed(pace, now_ns, 50'000, 2, 50).wait == Pace::Wait::kGather);
+  CHECK(feed(pace, now_ns, 30'000, 2, 50).wait == Pace::Wait::kNone);
 }
 
 TEST_CASE("silence ends dense traffic at the first packet after it") {
   Pace pace{PaceOptions{}};
   uint64_t now_ns = 5'000'000'000;
-  feed(pace, now_ns, 200'000, 1, 20);
+  feed(pace, now_ns, 200'000, 1, 50);
   CHECK(pace.next(0, now_ns).wait == Pace::Wait::kPoll);
   CHECK(pace.next(1, now_ns + 3'000 * kMillisecond).wait == Pace::Wait::kNone);
 }
