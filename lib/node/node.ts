@@ -67,6 +67,7 @@ export interface NodeOptions {
 
 const WATCH_MS = 1000;
 const CLASH_WAIT_MS = 300;
+const ANNOUNCEMENTS = 3;
 const SAMPLE_EVERY = 64;
 // Crossings for one page of connections: with a narrow filter a page may end before it is full.
 const BLOCKS_A_PAGE = 256;
@@ -251,10 +252,15 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
     for (const name of before) if (!after.has(name)) this.emit('member', { name, state: 'left' });
   }
 
-  /** Looks at the counters every second: alarms, and samples for those who listen. */
+  /**
+   * Looks at the counters every second: alarms, and samples for those who listen. In the first seconds it also announces the cluster
+   * addresses again: an interface that has just come up loses what is said at once, and so do neighbours.
+   */
   private watch(): void {
+    let announcements = ANNOUNCEMENTS;
     this.watching = setInterval(() => {
       this.watchRound = this.watchRound
+        .then(() => (announcements-- > 0 ? awaitNative(this.engine.announce()) : undefined))
         .then(async () => this.look(await awaitNative(this.engine.snapshot())))
         .catch((error: unknown) =>
           this.logger.error({ err: error }, 'reading the counters failed'),
