@@ -72,7 +72,7 @@ describe('a node', () => {
 
 /** The frames, as hexadecimal digits, in which somebody else than the client spoke of a cluster address meanwhile. */
 async function answersTo({ lab }: Live, during: () => Promise<unknown>): Promise<string[]> {
-  const capture = await Capture.start(lab, 'client', '');
+  const capture = await Capture.start(lab, 'client', 'all');
   await during();
   const client = await linkOf(lab, 'client');
   return (await capture.stop())

@@ -12,6 +12,12 @@ describe('a router with a smaller MTU between client and cluster', () => {
     }
   });
 
+  afterEach('the buckets are shared again', async () => {
+    const { cluster } = live();
+    await cluster.reweigh([1, 1, 1]);
+    await cluster.settled([1, 1, 1]);
+  });
+
   for (const { address, family } of FAMILIES) {
     it(`reaches the owner of the connection over ${family}, so that the download completes`, async function () {
       this.timeout(30_000);
@@ -42,8 +48,6 @@ describe('a router with a smaller MTU between client and cluster', () => {
       const before = await errorsFollowed();
       assertUnbroken(await client.release('late'));
       assert.ok((await errorsFollowed()) > before, 'there were such errors');
-      await cluster.reweigh([1, 1, 1]);
-      await cluster.settled([1, 1, 1]);
     });
   }
 

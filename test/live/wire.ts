@@ -1,9 +1,9 @@
-// The client's wire: a capture taken by tcpdump, read by a small reader of its own, so that nothing of flowsieve judges flowsieve.
-import { readFile, stat } from 'node:fs/promises';
+// The client's wire: a capture by a tool and a reader of the tests' own, so that nothing of flowsieve judges flowsieve.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Child } from '../../lib/cli/demo/child.js';
 import type { Lab } from '../../lib/cli/demo/lab.js';
-import { until } from './support.js';
 
 /** A captured frame from its Ethernet header on. */
 export interface WireFrame {
@@ -11,69 +11,38 @@ export interface WireFrame {
   readonly bytes: Buffer;
 }
 
+// Compiled tests are in dist/test/live; the tools stay where they are.
+const TOOL = fileURLToPath(new URL('../../../test/live/tools/capture.py', import.meta.url));
+
 let captures = 0;
 
 /** A running capture on one interface of a namespace. */
 export class Capture {
   private constructor(
-    private readonly tcpdump: Child,
+    private readonly tool: Child,
     private readonly path: string,
   ) {}
 
-  /** Starts one; packets are seen from when this resolves. */
-  static async start(
-    lab: Lab,
-    namespace: string,
-    filter: string,
-    device = 'eth0',
-  ): Promise<Capture> {
+  /** Starts one, of all frames or of TCP's SYN and SYN-ACK alone; frames are seen from when this resolves. */
+  static async start(lab: Lab, namespace: string, what: 'handshakes' | 'all'): Promise<Capture> {
     captures += 1;
     const path = join(lab.directory, `capture-${captures}.pcap`);
-    const argv = [
-      'tcpdump',
-      '-i',
-      device,
-      '-n',
-      '-U',
-      '--immediate-mode',
-      '-s',
-      '200',
-      '-B',
-      '16384',
-      '-Z',
-      'root',
-    ];
-    const tcpdump = lab.spawn(namespace, [...argv, '-w', path, ...(filter === '' ? [] : [filter])]);
-    await until('tcpdump at work', () =>
-      tcpdump.stderr.some((line) => line.includes('listening on')),
-    );
-    return new Capture(tcpdump, path);
+    const tool = lab.spawn(namespace, ['python3', TOOL, 'eth0', path, what]);
+    await tool.line((line) => line === 'listening');
+    return new Capture(tool, path);
   }
 
-  /** Ends the capture; gives its frames. Fails when tcpdump lost some. */
+  /** Ends the capture; gives its frames. Fails when the kernel lost some. */
   async stop(): Promise<WireFrame[]> {
-    // On a signal tcpdump leaves what it has not read yet.
-    let size = -1;
-    await until(
-      'the end of the capture',
-      async () => {
-        const before = size;
-        size = (await stat(this.path)).size;
-        return size === before;
-      },
-      10_000,
-      100,
-    );
-    await this.tcpdump.stop('SIGINT');
-    const lost = this.tcpdump.stderr.find((line) =>
-      /^[1-9]\d* packets dropped by kernel/.test(line),
-    );
-    if (lost !== undefined) throw new Error(`Expected a whole capture but ${lost}.`);
+    this.tool.finishInput();
+    const lost = await this.tool.line((line) => line.startsWith('lost '));
+    if (lost !== 'lost 0') throw new Error(`Expected a whole capture but the kernel ${lost}.`);
+    await this.tool.ended;
     return readPcap(await readFile(this.path));
   }
 }
 
-/** Reads a little-endian pcap file with microseconds, which is what tcpdump writes here. */
+/** Reads a little-endian pcap file with microseconds, which is what capture.py writes. */
 export function readPcap(file: Buffer): WireFrame[] {
   if (file.readUInt32LE(0) !== 0xa1b2c3d4) throw new Error('Expected a pcap file of this machine.');
   const frames: WireFrame[] = [];
@@ -148,6 +117,3 @@ export function openingsIn(frames: readonly WireFrame[]): Opening[] {
 export function resetsIn(frames: readonly WireFrame[]): number {
   return frames.filter(({ bytes }) => ((segmentOf(bytes)?.flags ?? 0) & RST) !== 0).length;
 }
-
-/** The tcpdump filter for SYN and SYN-ACK of both families. */
-export const HANDSHAKES = '(tcp and tcp[13] & 2 != 0) or (ip6 and ip6[6] = 6 and ip6[53] & 2 != 0)';
