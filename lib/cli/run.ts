@@ -15,6 +15,9 @@ export async function runCommand(file: string): Promise<number> {
   const logger = createLogger({ bindings: { cluster: config.cluster, node: config.node } });
   // From the first change on the host, a signal has to find somebody who puts it back.
   const leave = signalled();
+  // A reload that comes too early has nothing to do: the file has just been read. Unheard, it would end the process.
+  let reload = (): void => {};
+  process.on('SIGHUP', () => reload());
   const node = await Node.start(config, { logger });
   let admin: AdminServer;
   try {
@@ -23,13 +26,12 @@ export async function runCommand(file: string): Promise<number> {
     await node.stop();
     throw error;
   }
-  const reload = (): void => void reloadFrom(file, node, logger);
-  process.on('SIGHUP', reload);
+  reload = () => void reloadFrom(file, node, logger);
   print('ready');
   logger.info({ pid: process.pid, interface: config.interface }, 'ready');
   const reason = await leave;
   logger.info({ reason }, 'leaving');
-  process.off('SIGHUP', reload);
+  reload = () => {};
   await admin.close();
   const leftBehind = await node.stop();
   for (const sentence of leftBehind) logger.error(sentence);

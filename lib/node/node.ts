@@ -87,6 +87,7 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   private readonly startedAt = Date.now();
   private watching: NodeJS.Timeout | undefined;
   private watchRound: Promise<void> = Promise.resolve();
+  private reloading: Promise<void> = Promise.resolve();
 
   /** The node list, which a reload changes; the rest of the configuration stays. */
   private nodes: readonly NodeConfiguration[];
@@ -147,7 +148,14 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
    *
    * @throws FlowsieveError FLOWSIEVE_STATE when the change would break open connections; nothing has changed then
    */
-  async reload(next: Configuration): Promise<void> {
+  reload(next: Configuration): Promise<void> {
+    // One after the other: each plans from what the one before has left.
+    const reloaded = this.reloading.then(() => this.takeOver(next));
+    this.reloading = reloaded.catch(() => {});
+    return reloaded;
+  }
+
+  private async takeOver(next: Configuration): Promise<void> {
     const { nodesChanged, needRestart } = compareForReload(this.config, this.nodes, next);
     if (needRestart.length > 0) {
       this.logger.warn({ keys: needRestart }, 'These keys take effect only with the next start.');
