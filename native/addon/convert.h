@@ -1,5 +1,6 @@
-// Between JavaScript values and the engine's types. The TypeScript layer has validated what comes down; here only that is checked again
-// what could corrupt memory. Many values cross as one typed array, not as many small objects.
+// Between JavaScript values and the engine's types. The TypeScript layer has validated what comes
+// down; here only that is checked again what could corrupt memory. Many values cross as one typed
+// array, not as many small objects.
 #pragma once
 
 #include <napi.h>
@@ -26,7 +27,8 @@ T value_or_throw(Napi::Env env, Result<T> result) {
 DistributionOptions to_distribution(const Napi::Object& from);
 /// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring}
 Criteria to_criteria(const Napi::Object& from);
-/// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null, bothDirections, sampleEvery, fragments}
+/// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,
+/// bothDirections, sampleEvery, fragments}
 WorkerOptions to_worker_options(const Napi::Object& from);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.

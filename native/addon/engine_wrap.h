@@ -1,5 +1,5 @@
-// Engine, as JavaScript sees it: new Engine(options, criteria) opens everything or throws; start(), stop(), replaceCriteria(), snapshot(),
-// connections(), announce(), close().
+// Engine, as JavaScript sees it: new Engine(options, criteria) opens everything or throws; start(),
+// stop(), replaceCriteria(), snapshot(), connections(), announce(), close().
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
-// Replay, as JavaScript sees it: new Replay({path} | {frame, link}, workerOptions, criteria), run(frames), explain(), summary().
+// Replay, as JavaScript sees it: new Replay({path} | {frame, link}, workerOptions, criteria),
+// run(frames), explain(), summary().
 #pragma once
 
 #include <napi.h>

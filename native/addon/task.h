@@ -1,5 +1,6 @@
-// Work that may take long, off JavaScript's thread: run() returns a promise, `work` runs on the thread pool and must not touch JavaScript,
-// `convert` turns its result into a value afterwards. `owner` is kept alive meanwhile, so that `work` may use the C++ object in it.
+// Work that may take long, off JavaScript's thread: run() returns a promise, `work` runs on the
+// thread pool and must not touch JavaScript, `convert` turns its result into a value afterwards.
+// `owner` is kept alive meanwhile, so that `work` may use the C++ object in it.
 #pragma once
 
 #include <napi.h>

@@ -6,7 +6,9 @@
 
 namespace flowsieve {
 
-/// Index of a node in the order in which the configuration of every node lists them.
+/// The index under which this process knows a node. The layer above gives one to every name that it
+/// meets and keeps it for the life of the process (lib/native/criteria.ts), because records carry
+/// it. Another process may know the same node by another index.
 using NodeIndex = uint16_t;
 
 struct Allocation {

@@ -1,5 +1,5 @@
-// An IP address of either family in 16 bytes, network order. IPv4 stands in the last four bytes of ::ffff:0:0/96
-// (RFC 4291 2.5.5.2).
+// An IP address of either family in 16 bytes, network order. IPv4 stands in the last four bytes of
+// ::ffff:0:0/96 (RFC 4291 2.5.5.2).
 #pragma once
 
 #include <array>

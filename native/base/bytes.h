@@ -1,5 +1,6 @@
-// Bounded reading of network byte order. A Bytes is a window on memory that somebody else owns; every read names its
-// offset and is checked against the window, so that a parser cannot run past what was captured.
+// Bounded reading of network byte order. A Bytes is a window on memory that somebody else owns;
+// every read names its offset and is checked against the window, so that a parser cannot run past
+// what was captured.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,9 @@ struct Bytes {
 };
 
 // The four loads below take a pointer that the caller has already checked with Bytes::has.
-inline uint16_t load_be16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
+inline uint16_t load_be16(const uint8_t* p) {
+  return static_cast<uint16_t>(p[0] << 8 | p[1]);
+}
 inline uint32_t load_be32(const uint8_t* p) {
   return uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 | p[3];
 }

@@ -1,6 +1,7 @@
-// Two measures of time. Nanoseconds (uint64_t) come with packets: CLOCK_MONOTONIC on the live path, the capture's own
-// timestamps in a replay. Ticks are what the tables store: tenths of a second in 32 bits, enough for 13 years of uptime
-// and far finer than any timeout, and four bytes smaller in every record.
+// Two measures of time. Nanoseconds (uint64_t) come with packets: CLOCK_MONOTONIC on the live path,
+// the capture's own timestamps in a replay. Ticks are what the tables store: tenths of a second in
+// 32 bits, enough for 13 years of uptime and far finer than any timeout, and four bytes smaller in
+// every record.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// One list per vocabulary: each line below yields the enumerator, the name that `status`, the metrics and the logs use, and the
-// sentence in the documentation. The addon exports the lists; a test holds docs/ against them.
+// One list per vocabulary: each line below yields the enumerator, the name that `status`, the
+// metrics and the logs use, and the sentence in the documentation. The addon exports the lists; a
+// test holds docs/ against them.
 #pragma once
 
 #include <array>
@@ -44,16 +45,22 @@ struct DropInfo {
   std::string_view text;
 };
 
+// clang-format off
 inline constexpr std::array kDropInfo = {
     DropInfo{"none", false, "not dropped"},
 #define FLOWSIEVE_X(enumerator, name, malformed, text) DropInfo{#name, malformed, text},
     FLOWSIEVE_DROPS(FLOWSIEVE_X)
 #undef FLOWSIEVE_X
 };
+// clang-format on
 inline constexpr size_t kDropCount = kDropInfo.size();
 
-inline constexpr const DropInfo& info(Drop drop) { return kDropInfo[static_cast<size_t>(drop)]; }
-inline constexpr bool is_malformed(Drop drop) { return info(drop).malformed; }
+inline constexpr const DropInfo& info(Drop drop) {
+  return kDropInfo[static_cast<size_t>(drop)];
+}
+inline constexpr bool is_malformed(Drop drop) {
+  return info(drop).malformed;
+}
 
 // Everything else that a worker counts. X(enumerator, name, text)
 // clang-format off
@@ -110,7 +117,8 @@ inline constexpr std::array kCounterInfo = {
 };
 inline constexpr size_t kCounterCount = kCounterInfo.size();
 
-/// One worker's counters. Only that worker writes them; everybody else gets copies, made by the worker between blocks.
+/// One worker's counters. Only that worker writes them; everybody else gets copies, made by the
+/// worker between blocks.
 struct Counters {
   std::array<uint64_t, kCounterCount> counts{};
   std::array<uint64_t, kDropCount> drops{};

@@ -28,8 +28,8 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
   return decision;
 }
 
-/// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided by its bucket and only
-/// goes uncounted among the connections: the next packet tries again.
+/// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided
+/// by its bucket and only goes uncounted among the connections: the next packet tries again.
 Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Context& context) {
   const bool opening = opens(*subject.packet);
   Record record;
@@ -85,7 +85,7 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Context& context) {
 }
 
 /// Classes 2 and 4 to 6 for a later fragment: it goes where its first fragment went, whatever has
-/// changed since, or the datagram would be torn between two nodes. It refreshes, and enters nothing.
+/// changed since, or the datagram would be torn between two nodes. Refreshes, and enters nothing.
 Decision follow_first(const Subject& subject, Slot slot, Context& context) {
   const Criteria& criteria = context.criteria;
   const bool mine = subject.first == Verdict::kDeliver;

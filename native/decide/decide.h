@@ -1,16 +1,17 @@
-// The decision: whose is this packet? One function over one packet, one table and one set of criteria; the heart of the
-// system (seed, figures 3, 4, 5; its packet classes are those of figures 7 and 8).
+// The decision: whose is this packet? One function over one packet, one table and one set of
+// criteria; the heart of the system (seed, figures 3, 4, 5; its packet classes are those of figures
+// 7 and 8).
 //
-//   class  packet                                  verdict   effect
-//   1      opening, bucket is mine                 deliver   enter into own, OPENING
-//   2      its connection is in the own table      deliver   refresh time, update status
-//   3      opening, bucket is another's            discard   enter into others, OPENING
-//   4      its connection is in the others table   discard   refresh time, update status
-//   5      neither, bucket is mine                 deliver   enter into own, status by packet type
-//   6      neither, bucket is another's            discard   enter into others, status by packet type
+//   class  packet                                 verdict  effect
+//   1      opening, bucket is mine                deliver  enter into own, OPENING
+//   2      its connection is in the own table     deliver  refresh time, update status
+//   3      opening, bucket is another's           discard  enter into others, OPENING
+//   4      its connection is in the others table  discard  refresh time, update status
+//   5      neither, bucket is mine                deliver  enter into own, status by packet type
+//   6      neither, bucket is another's           discard  enter into others, status by packet type
 //
-// A packet of an open connection is decided by the table alone (classes 2 and 4): the allocation is not even read. That is why the
-// allocation may change at any time.
+// A packet of an open connection is decided by the table alone (classes 2 and 4): the allocation is
+// not even read. That is why the allocation may change at any time.
 //
 // Own and others stand in one table; an entry is "own" when its owner is this node.
 #pragma once
@@ -66,8 +67,8 @@ class ConnectionListener {
  public:
   virtual ~ConnectionListener() = default;
   virtual void entered(Slot slot, const Record& record) = 0;
-  /// The record is still in its slot and leaves it after the call. `timed_out`: by its timer, else because its place or key was
-  /// needed.
+  /// The record is still in its slot and leaves it after the call. `timed_out`: by its timer, else
+  /// because its place or key was needed.
   virtual void leaving(Slot slot, const Record& record, bool timed_out) = 0;
 };
 
@@ -80,8 +81,8 @@ struct Context {
   Tick now;
 };
 
-/// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is what table.find() says of
-/// subject.key at this moment, `hash` is table.hash() of it.
+/// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is
+/// what table.find() says of subject.key at this moment, `hash` is table.hash() of it.
 Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context);
 
 /// What of a key may be hashed. `flow` must outlive the result.
@@ -90,8 +91,8 @@ inline HeaderFields header_fields(const Key& flow) {
           flow.source_port, flow.destination_port, flow.protocol};
 }
 
-/// True when a packet of unknown connection opens one: TCP SYN without ACK, SCTP INIT, and every packet of the other protocols but the reply
-/// to an ICMP query.
+/// True when a packet of unknown connection opens one: TCP SYN without ACK, SCTP INIT, and every
+/// packet of the other protocols but the reply to an ICMP query.
 bool opens(const Packet& packet);
 
 }  // namespace flowsieve

@@ -1,10 +1,11 @@
 // Which packets are the cluster's, and how their connection's key is stored.
 //
 // Two scopes:
-//   addresses   the packet goes to a cluster address (or comes from one): the other side is the client, and a key is
-//               stored client -> server;
-//   everything  a capture without a configuration, later a gateway: nothing tells which side is the client, so a key is stored in
-//               ascending order of its endpoints and the record remembers which of them spoke first.
+//   addresses   the packet goes to a cluster address (or comes from one): the other side is the
+//               client, and a key is stored client -> server;
+//   everything  a capture without a configuration, later a gateway: nothing tells which side is the
+//               client, so a key is stored in ascending order of its endpoints and the record
+//               remembers which of them spoke first.
 #pragma once
 
 #include <algorithm>

@@ -5,7 +5,8 @@ namespace {
 
 constexpr uint8_t kTcp = 6, kSctp = 132;
 
-/// The flags that a FIN or RST adds to what `flags` says already. Whichever closed the connection first stays its cause.
+/// The flags that a FIN or RST adds to what `flags` says already. Whichever closed the connection
+/// first stays its cause.
 uint8_t closing_flags(uint8_t flags, uint8_t tcp_flags, bool from_client) {
   uint8_t added = 0;
   if (tcp_flags & kTcpRst) {

@@ -2,28 +2,26 @@
 // what all fragments of a datagram share. Nothing is put together here: each fragment is decided
 // and delivered by itself, the receiver reassembles.
 //
-//   first fragment --decided--> remember(key, datagram) --> release(key): those that waited, in
-//   order of arrival later fragment --> find(key) --known-----------------> goes the same way
-//                                `-not yet--> hold(key) --+--> released by its first fragment
-//                                                         `--> expire(): its first fragment did not
-//                                                         come in hold_ns
+//   first fragment --decided--> remember(key, datagram) --> release(key): those that waited,
+//                                                           in order of arrival
+//   later fragment --> find(key) --known---> goes the same way
+//                               `-not yet--> hold(key) --+--> released by its first fragment
+//                                                        `--> expire(): that did not come in hold_ns
 //
-//   remembered   [ key, datagram, since ]  x limits.datagrams    ordered by age, found by hash
-//   held         [ frame, since, next   ]  x limits.held_frames  ordered by age, chained per
-//   datagram arena        [ bytes of held frames ]    limits.held_bytes
+//   remembered  [ key, datagram, since ]  x limits.datagrams    ordered by age, found by hash
+//   held        [ frame, since, next   ]  x limits.held_frames  ordered by age, a chain per datagram
+//   arena       [ bytes of held frames ]    limits.held_bytes
 //
 // What it does when full, and under a flood:
 //   - remember() always succeeds. The datagram that was remembered first goes; if its time was not
-//   over yet that is counted
-//     (overwritten()). A flood of first fragments so shortens the memory from remember_ns to
-//     datagrams / rate: with the defaults 10,000 first fragments a second leave 100 ms, and the
-//     fragments of one datagram come within a few.
+//     over yet that is counted (overwritten()). A flood of first fragments so shortens the memory
+//     from remember_ns to datagrams / rate: with the defaults 10,000 first fragments a second leave
+//     100 ms, and the fragments of one datagram come within a few.
 //   - hold() refuses. What is held is never given up for a newcomer, so a flood of later fragments
-//   without first ones delays nobody
-//     who keeps his order, and those that it shuts out are counted by the caller.
+//     without first ones delays nobody who keeps the order, and those that it shuts out are counted
+//     by the caller.
 //   - The same key again (a new datagram that got an old identification, or the first fragment a
-//   second time) takes the place of
-//     what was remembered, and is as young as a new one.
+//     second time) takes the place of what was remembered, and is as young as a new one.
 //
 // Not promised: a later fragment that overtakes the first one of *its* datagram, while an older
 // datagram with the same key is still remembered, follows the older one. Sources do not use an
@@ -63,8 +61,9 @@ struct Datagram {
 
 /// A later fragment that waits.
 struct HeldFrame {
-  Bytes bytes;  ///< hold() copies them; release() and expire() show the copy, which dies when the
-                ///< function called returns
+  /// hold() copies them; release() and expire() show the copy, which dies when the function called
+  /// returns.
+  Bytes bytes;
   uint32_t wire_bytes = 0;
   uint64_t time_ns = 0;
   LinkType link = LinkType::kEthernet;

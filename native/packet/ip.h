@@ -20,8 +20,8 @@ struct IpLayer {
   Key key;        ///< addresses, family and the protocol behind all extension headers; ports 0
   FragmentKey fragment;  ///< only when is_fragment
   uint32_t bytes = 0;    ///< IP header included
-  uint16_t transport =
-      0;  ///< where `key.protocol` begins; in a later fragment, where its data begins
+  /// Where `key.protocol` begins; in a later fragment, where its data begins.
+  uint16_t transport = 0;
   bool is_fragment = false;
   bool is_later = false;    ///< a fragment that is not the first
   bool recognised = false;  ///< the IP header itself was good, whatever came back

@@ -1,11 +1,13 @@
-// What identifies a connection, in 40 bytes without padding, so that a key is compared and hashed as five 64-bit words.
+// What identifies a connection, in 40 bytes without padding, so that a key is compared and hashed
+// as five 64-bit words.
 //
 //   0        16            32    34    36   37   38  40
 //   | source | destination | sp  | dp  | pr | fa | 0 |
 //
-// Addresses are in network order; an IPv4 address stands in the last four bytes of ::ffff:0:0/96 (RFC 4291 2.5.5.2) and
-// `family` keeps it apart from a real IPv6 packet that carries a mapped address. Ports are in host order. Protocols without ports
-// have 0; ICMP queries have the identifier on the side that asks and 0 on the other.
+// Addresses are in network order; an IPv4 address stands in the last four bytes of ::ffff:0:0/96
+// (RFC 4291 2.5.5.2) and `family` keeps it apart from a real IPv6 packet that carries a mapped
+// address. Ports are in host order. Protocols without ports have 0; ICMP queries have the
+// identifier on the side that asks and 0 on the other.
 #pragma once
 
 #include <cstdint>
@@ -38,8 +40,9 @@ inline Key reversed(const Key& key) {
   return other;
 }
 
-/// True when the source endpoint (address, then port) sorts behind the destination: such a key is stored reversed where both
-/// directions of a connection arrive from the wire and nothing else tells which side is the client.
+/// True when the source endpoint (address, then port) sorts behind the destination: such a key is
+/// stored reversed where both directions of a connection arrive from the wire and nothing else
+/// tells which side is the client.
 inline bool is_descending(const Key& key) {
   const int order = std::memcmp(key.source.data(), key.destination.data(), sizeof(Address));
   return order > 0 || (order == 0 && key.source_port > key.destination_port);

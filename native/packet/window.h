@@ -15,8 +15,8 @@ namespace flowsieve {
 
 struct Window {
   Bytes bytes;  ///< captured; offsets count from the frame's first byte
-  size_t end =
-      0;  ///< offset behind the last byte that was on the wire and belongs here, >= bytes.size
+  /// Offset behind the last byte that was on the wire and belongs here, >= bytes.size.
+  size_t end = 0;
 
   /// True when `count` bytes at `offset` belong to the packet, captured or not.
   bool reaches(size_t offset, size_t count) const { return offset <= end && count <= end - offset; }

@@ -2,10 +2,9 @@
 // hashes and slots; the records and their keys are its caller's.
 //
 //   chunk 0                    chunk 1
-//   | t0 t1 … t14 | overflow | t0 t1 … t14 | overflow | …         16 bytes a chunk, four chunks a
-//   cache line
-//     |                        |
-//     slot 0                   slot 15                            slot = chunk * 15 + position
+//   | t0 t1 … t14 | overflow | t0 t1 … t14 | overflow | …   16 bytes a chunk,
+//     |                        |                            four chunks a cache line
+//     slot 0                   slot 15                      slot = chunk * 15 + position
 //
 // A tag is a byte of the hash, never 0; 0 means that the slot is free. All fifteen are compared in
 // one instruction, and as 12 are filled on average and tags agree by chance once in 255, a look at

@@ -1,8 +1,8 @@
 // One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
 // lists travel between nodes.
 //
-//   0                40          44       48      52      54       56       57      58     60 64 |
-//   key            | last_seen | opened | epoch | owner | bucket | status | flags | zero | zero |
+//   0     40          44       48      52      54       56       57      58     60     64
+//   | key | last_seen | opened | epoch | owner | bucket | status | flags | zero | zero |
 #pragma once
 
 #include <bit>
@@ -17,8 +17,8 @@ namespace flowsieve {
 enum class ConnectionStatus : uint8_t { kOpening, kEstablished, kClosing };
 
 // Bits of Record::flags.
-inline constexpr uint8_t kClientIsDestination =
-    1;  ///< the client's packets run from key.destination to key.source
+/// The client's packets run from key.destination to key.source.
+inline constexpr uint8_t kClientIsDestination = 1;
 inline constexpr uint8_t kMidstream = 2;  ///< entered by a packet that does not open connections
 inline constexpr uint8_t kFinFromClient = 4;
 inline constexpr uint8_t kFinFromServer = 8;

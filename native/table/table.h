@@ -1,9 +1,8 @@
 // The connection table: own and others' connections in one open-addressing structure of fixed
 // capacity.
 //
-//   key --hash--> ChunkIndex (tags)  --slot--> records_[slot]   64 bytes, one cache line, never
-//   moves
-//                                    `-slot--> wheel_           the timer that is filed for it
+//   key --hash--> ChunkIndex (tags) --slot-+-> records_[slot]  64 bytes, one cache line, never moves
+//                                          `-> wheel_          the timer that is filed for it
 //
 // Three arrays, all taken at construction: 16 bytes of tags per 15 slots (chunk_index.h tells how a
 // slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.8,
@@ -21,16 +20,14 @@
 //
 // When it is full:
 //   - OPENING entries may hold floor(capacity * opening_share) places; beyond, OPENING is refused
-//   (kOpeningShare).
+//     (kOpeningShare).
 //   - At capacity an insert may take the place of a CLOSING entry (it has closed and only lingers),
-//   and an ESTABLISHED or CLOSING insert
-//     also that of an OPENING one. ESTABLISHED entries are never evicted, and OPENING never by
-//     OPENING.
+//     and an ESTABLISHED or CLOSING insert also that of an OPENING one. ESTABLISHED entries are
+//     never evicted, and OPENING never by OPENING.
 //   - The victim is looked for in the first kVictimPath chunks of the newcomer's own path, then in
-//   the next kVictimHand chunks of a hand
-//     that goes round the table: at most 300 records, so kFull can be the answer while a victim
-//     stands elsewhere; the hand stands further on for the next insert. In a chunk CLOSING goes
-//     before OPENING, and the longest unseen before others.
+//     the next kVictimHand chunks of a hand that goes round the table: at most 300 records, so kFull
+//     can be the answer while a victim stands elsewhere; the hand stands further on for the next
+//     insert. In a chunk CLOSING goes before OPENING, and the longest unseen before others.
 //
 // Time is in ticks and may wrap around: ages are differences, and must stay below 2^31 ticks (6.8
 // years).
@@ -159,8 +156,8 @@ class ConnectionTable {
   /// well-formed are refused and counted.
   struct Imported {
     uint32_t inserted = 0, corrected = 0, known = 0, refused = 0, full = 0;
-    uint32_t evicted =
-        0;  ///< entries that gave their place; those that came instead count as inserted
+    /// Entries that gave their place; those that came instead count as inserted.
+    uint32_t evicted = 0;
   };
   Imported import_block(std::span<const Record> records, Tick sender_now, Tick now,
                         bool correct_owners) {

@@ -12,8 +12,9 @@ namespace flowsieve {
 enum class TimeoutClass : uint8_t { kTcp, kUdp, kIcmp, kSctp, kOther };
 inline constexpr size_t kTimeoutClasses = 5;
 
-/// No timeout is longer than this, hence no connection unseen for longer (3.4 years). Ages are compared by their distance on a clock that
-/// wraps around, so half of its range is the end; half of that leaves room for what is overdue.
+/// No timeout is longer than this, hence no connection unseen for longer (3.4 years). Ages are
+/// compared by their distance on a clock that wraps around, so half of its range is the end; half
+/// of that leaves room for what is overdue.
 inline constexpr Tick kTimeoutMax = 1u << 30;
 
 /// By IANA protocol number; ICMP and ICMPv6 are one class.

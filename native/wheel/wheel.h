@@ -17,18 +17,18 @@
 // which saves memory and lets a refreshed index skip the fall: it goes straight back up. An index
 // is asked at most three times for each timeout that passes without a refresh.
 //
-//   links_: | 0 unused | 1 … 768 slot heads | 769 … one link per index |      each {next,
-//   previous}, 8 bytes
+//   links_: | 0 unused | 1 … 768 slot heads | 769 … one link per index |
+//           each {next, previous}, 8 bytes
 //
-// A slot is a circular list through its head, so that unlinking needs no slot number, and `next ==
-// 0` means unfiled, so that fresh zero pages need no writing. Links are kept here and not in the
+// A slot is a circular list through its head, so that unlinking needs no slot number, and a `next`
+// of 0 means unfiled, so that fresh zero pages need no writing. Links are kept here and not in the
 // owner's records: to unlink an index touches its neighbours, and in this dense array they cost far
 // less than the records' own cache lines would. A bit per slot says which are occupied; time jumps
 // from one occupied slot to the next, however many empty ticks lie between.
 //
-// Indexes of one slot of a higher level are asked in a row, some 150 ns each: with a timeout of 30 s
-// most of a million connections, once in 25.6 s; with one of two hours most of them once in 1.8 h.
-// The budget is what spreads this over time; what it puts off is late by as much.
+// Indexes of one slot of a higher level are asked in a row, some 150 ns each: with a timeout of
+// 30 s most of a million connections, once in 25.6 s; with one of two hours most of them once in
+// 1.8 h. The budget is what spreads this over time; what it puts off is late by as much.
 //
 // What it promises: an index is never asked before the first tick of the slot that its deadline
 // falls in, and its deadline is not missed: the first advance() to a time at or past the deadline,
@@ -50,8 +50,8 @@ namespace flowsieve {
 class Wheel {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
-  static constexpr Tick kSpanMax =
-      (1u << 24) - 1;  ///< a deadline further away is filed at this distance and asked again
+  /// A deadline further away is filed at this distance and asked again.
+  static constexpr Tick kSpanMax = (1u << 24) - 1;
 
   /// True when `a` lies after `b`, also across the wrap of the clock.
   static constexpr bool is_later(Tick a, Tick b) { return static_cast<int32_t>(a - b) > 0; }

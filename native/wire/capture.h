@@ -1,7 +1,7 @@
 // Capture files as a Source: pcap and pcapng, from a file or from memory.
 //
-//   file -> window (2 MiB, one read(2) fills it) -> CaptureFormat: what lies ahead? -> frames that
-//   point into the window
+//   file -> window (2 MiB, one read(2) fills it) -> CaptureFormat: what lies ahead?
+//        -> frames that point into the window
 //
 // A file is read through a window of fixed size and not mapped: captures of any length work, pipes
 // too, and a file that somebody cuts while it is read is a short read and no SIGBUS. The window is
@@ -60,8 +60,8 @@ class CaptureWindow {
   bool read_more();
 
   Bytes ahead_;
-  uint64_t to_skip_ =
-      0;  // bytes to pass over that are not read yet; ahead_ is empty while there are any
+  // Bytes to pass over that are not read yet; ahead_ is empty while there are any.
+  uint64_t to_skip_ = 0;
   std::vector<uint8_t> buffer_;
   int fd_ = -1;
   int read_error_ = 0;
@@ -78,8 +78,9 @@ class CaptureSource final : public Source {
   size_t receive(std::span<Frame> burst) override;
   bool exhausted() const override { return done_ && !first_; }
 
-  /// The time of the first packet, which stays to be received; 0 when there is none. To be asked before the first receive():
-  /// that is where the capture's clock begins, and a clock that began elsewhere would make a leap of decades.
+  /// The time of the first packet, which stays to be received; 0 when there is none. To be asked
+  /// before the first receive(): that is where the capture's clock begins, and a clock that began
+  /// elsewhere would make a leap of decades.
   uint64_t first_time_ns();
 
   /// 1 when damage ended the reading.

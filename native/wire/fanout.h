@@ -7,8 +7,8 @@
 //
 //   IPv4, IPv6      source xor destination, folded to 32 bits: the same in both directions
 //   ICMP(v6) error  the QUOTED packet's addresses: the error reaches the worker that has the
-//   connection, also when a router
-//                   sent it. IPv6: behind at most three extension headers
+//                   connection, also when a router sent it. IPv6: behind at most three extension
+//                   headers
 //   anything else   worker 0, ARP among it
 //
 // then mixed by a multiplication, so that clients numbered in steps of two or four still spread

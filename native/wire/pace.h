@@ -1,23 +1,26 @@
 // How a worker waits when its sources have been emptied.
 //
-// poll(2) has the lowest latency in thin traffic, but in dense traffic it costs a sleep and a wake-up per packet. Sleeping a
-// little lets packets gather, so that one wake-up serves many; but the first of them waits meanwhile. So:
+// poll(2) has the lowest latency in thin traffic, but in dense traffic it costs a sleep and a
+// wake-up per packet. Sleeping a little lets packets gather, so that one wake-up serves many; but
+// the first of them waits meanwhile. So:
 //
 //   round brought            wait      because
 //   a full burst             kNone     more is there
 //   some                     kNone     what came meanwhile is fetched at once; then kPoll
-//   some, in dense traffic   kGather   sleep for the time in which gather_frames come, never longer than
-//                                      gather_ns_max
-//   nothing                  kPoll     no bound: the next packet wakes
+//   some, in dense traffic   kGather   sleep for the time in which gather_frames come, never longer
+//                                      than gather_ns_max
+//   nothing                  kPoll     the next packet wakes
 //
-// Traffic is dense when a second would bring dense_frames_per_second and rounds stay small all the same: with rounds of
-// gather_frames and more there is nothing to gain. It stays dense until the rate has fallen to half.
+// Traffic is dense when a second would bring dense_frames_per_second and rounds stay small all the
+// same: with rounds of gather_frames and more there is nothing to gain. It stays dense until the
+// rate has fallen to half.
 //
-// What lost: sched_yield() between rounds gathers best and costs least, but has no bound where others compute
-// (docs/decisions/live-path.md).
+// What lost: sched_yield() between rounds gathers best and costs least, but has no bound where
+// others compute (docs/decisions/live-path.md).
 //
-// Pure: fed with the outcome of each round and the time, it only answers. Sleeps as short as these need
-// prctl(PR_SET_TIMERSLACK, 1) in the worker's thread, or the kernel adds 50 microseconds to each.
+// Pure: fed with the outcome of each round and the time, it only answers. Sleeps as short as these
+// need prctl(PR_SET_TIMERSLACK, 1) in the worker's thread, or the kernel adds 50 microseconds to
+// each.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +32,8 @@ struct PaceOptions {
   uint32_t burst = 32;              ///< frames of a full round
   uint32_t gather_ns_max = 50'000;  ///< the most that a packet may wait because of kGather
   uint32_t gather_frames = 8;       ///< so many are worth a wake-up
-  uint32_t dense_frames_per_second =
-      80'000;  ///< below, a sleep would bring too few to pay for itself
+  /// Below, a sleep would bring too few to pay for itself.
+  uint32_t dense_frames_per_second = 80'000;
 };
 
 class Pace {

@@ -1,11 +1,11 @@
-// Answers "who has the cluster address?" with the cluster MAC: ARP for IPv4 (RFC 826, probes of RFC
-// 5227 included), neighbour solicitations for IPv6 (RFC 4861, duplicate address detection
-// included).
+// Answers "who has the cluster address?" with the cluster MAC: ARP for IPv4 (RFC 826, with the
+// probes of RFC 5227), neighbour solicitations for IPv6 (RFC 4861, with duplicate address detection).
 //
 //   Ethernet  to the asker, from the node's OWN address: a switch must never learn where the
-//   cluster MAC is ARP       reply, sender hardware address = cluster MAC NDP       neighbour
-//   advertisement, override, solicited (or to all nodes, when the asker has no address yet), target
-//             link-layer address option = cluster MAC, hop limit 255
+//             cluster MAC is
+//   ARP       reply, sender hardware address = cluster MAC
+//   NDP       neighbour advertisement, override, solicited (or to all nodes, when the asker has no
+//             address yet), target link-layer address option = cluster MAC, hop limit 255
 //
 // VLAN tags of a question, in the frame or taken out by the kernel, are repeated in the answer. All
 // nodes of the cluster answer, and all say the same.

@@ -6,8 +6,7 @@
 // beginning is enough to decide; only what is accepted is read from the queue:
 //
 //   ring    | a | B' | c | D' | e |        B', D': beginnings, partial = true
-//   queue   | B | D |                      the n-th COPY slot and the n-th entry are the same
-//   packet
+//   queue   | B | D |                      the n-th COPY slot and the n-th entry: the same packet
 //
 // Ring and queue keep step because the kernel takes the slot and appends the entry under one lock;
 // where the queue is full (its limit is queue_bytes) the slot lacks TP_STATUS_COPY, the frame

@@ -2,8 +2,7 @@
 // of one size.
 //
 //   slot   | tpacket2_hdr | sockaddr_ll | gap | offload header | packet ... |
-//          ^ status word                      ^ tp_mac - 10    ^ tp_mac      tp_snaplen bytes of
-//          tp_len
+//          ^ status word                      ^ tp_mac - 10    ^ tp_mac, tp_snaplen bytes of tp_len
 //
 // A slot belongs to the kernel until its status word has TP_STATUS_USER, and to us until we write
 // TP_STATUS_KERNEL. Slots are filled and read in order. The status word is read with acquire and

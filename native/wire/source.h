@@ -1,5 +1,6 @@
-// The seam at the wire. A worker takes bursts of frames from a Source and hands its own to a Delivery; whether behind them stand an
-// AF_PACKET ring and a TUN device, a capture file or memory is nothing the worker could find out.
+// The seam at the wire. A worker takes bursts of frames from a Source and hands its own to a
+// Delivery; whether behind them stand an AF_PACKET ring and a TUN device, a capture file or memory
+// is nothing the worker could find out.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,9 @@
 
 namespace flowsieve {
 
-/// The kernel's struct virtio_net_hdr, native byte order (its own header is not C++: it names a member `class`). Goes before every packet of
-/// a ring with PACKET_VNET_HDR and of a TUN device with IFF_VNET_HDR.
+/// The kernel's struct virtio_net_hdr, native byte order (its own header is not C++: it names a
+/// member `class`). Goes before every packet of a ring with PACKET_VNET_HDR and of a TUN device
+/// with IFF_VNET_HDR.
 struct OffloadHeader {
   uint8_t flags = 0;         ///< VIRTIO_NET_HDR_F_*
   uint8_t gso_type = 0;      ///< VIRTIO_NET_HDR_GSO_*; 0 = not a super-packet
@@ -30,12 +32,12 @@ struct Frame {
   uint32_t wire_bytes = 0;  ///< the frame's length on the wire, >= bytes.size
   uint64_t time_ns = 0;     ///< of arrival; the live sources leave 0 and the worker uses its clock
   LinkType link = LinkType::kEthernet;
-  bool outgoing = false;    ///< this node sent it
-  OffloadHeader offload;    ///< GSO and partial checksum state, offsets from the link header's first byte
-  bool partial = false;     ///< `bytes` are only the headers' part; Source::complete() fetches the rest
-  uint16_t handle = 0;      ///< the source's own mark for complete(); nobody else reads it
-  uint16_t vlan_tpid = 0;   ///< of a tag that the kernel took out of the frame; 0 = none
-  uint16_t vlan_tci = 0;    ///< that tag's priority and VLAN
+  bool outgoing = false;   ///< this node sent it
+  OffloadHeader offload;   ///< GSO and partial checksum state; offsets from the frame's first byte
+  bool partial = false;    ///< `bytes` are only the headers' part; complete() fetches the rest
+  uint16_t handle = 0;     ///< the source's own mark for complete(); nobody else reads it
+  uint16_t vlan_tpid = 0;  ///< of a tag that the kernel took out of the frame; 0 = none
+  uint16_t vlan_tci = 0;   ///< that tag's priority and VLAN
 };
 
 inline constexpr size_t kBurst = 32;
@@ -43,13 +45,16 @@ inline constexpr size_t kBurst = 32;
 class Source {
  public:
   virtual ~Source() = default;
-  /// Up to burst.size() frames; 0 when there are none now (live) or no more (file, memory). Never blocks.
+  /// Up to burst.size() frames; 0 when there are none now (live) or no more (file, memory). Never
+  /// blocks.
   virtual size_t receive(std::span<Frame> burst) = 0;
-  /// Makes a partial frame whole: afterwards `frame.bytes` are all of it, until the next receive(). Called only for what is
-  /// accepted (a foreign super-packet costs no copy), before it is delivered or kept, in the order of the burst. False when the rest
-  /// is not to be had; the source counts that (Drop::kRingTruncated). True at once for a frame that is not partial.
+  /// Makes a partial frame whole: afterwards `frame.bytes` are all of it, until the next receive().
+  /// Called only for what is accepted (a foreign super-packet costs no copy), before it is
+  /// delivered or kept, in the order of the burst. False when the rest is not to be had; the source
+  /// counts that (Drop::kRingTruncated). True at once for a frame that is not partial.
   virtual bool complete(Frame& frame) { return !frame.partial; }
-  /// A file descriptor that poll(2) reports readable when receive() may return frames; -1 for sources that never wait.
+  /// A file descriptor that poll(2) reports readable when receive() may return frames; -1 for
+  /// sources that never wait.
   virtual int poll_fd() const { return -1; }
   /// True when a source that never waits has come to its end.
   virtual bool exhausted() const { return false; }
@@ -67,7 +72,8 @@ struct Accepted {
 class Delivery {
  public:
   virtual ~Delivery() = default;
-  /// Hands the packets over in order; returns how many were taken (the rest were refused one by one and are lost).
+  /// Hands the packets over in order; returns how many were taken (the rest were refused one by one
+  /// and are lost).
   virtual size_t deliver(std::span<const Accepted> packets) = 0;
 };
 

@@ -1,5 +1,6 @@
-// What a replay reports of each connection and the live path has no use for: packets and bytes by direction, first and last
-// time. Kept beside the table, by slot, so that the record stays one cache line.
+// What a replay reports of each connection and the live path has no use for: packets and bytes by
+// direction, first and last time. Kept beside the table, by slot, so that the record stays one
+// cache line.
 #pragma once
 
 #include <cstdint>

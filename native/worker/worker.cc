@@ -78,8 +78,8 @@ void Worker::scope_burst() {
   }
 }
 
-/// Asks for the cache lines that the decisions will read: the tags of all, then the records of all. By the time that the last is asked for,
-/// the first has come.
+/// Asks for the cache lines that the decisions will read: the tags of all, then the records of all.
+/// By the time that the last is asked for, the first has come.
 void Worker::find_burst() {
   for (size_t i = 0; i < frame_count_; ++i) {
     if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
@@ -92,7 +92,8 @@ void Worker::find_burst() {
   }
 }
 
-/// In order, since a packet may belong to the connection that the one before it in the burst has opened.
+/// In order, since a packet may belong to the connection that the one before it in the burst has
+/// opened.
 void Worker::decide_burst(Source& source, uint64_t now_ns) {
   for (size_t i = 0; i < frame_count_; ++i) {
     pass_time(frames_[i].time_ns ? frames_[i].time_ns : now_ns);
@@ -126,7 +127,8 @@ Decision Worker::decide_subject(const Frame& frame, const Subject& subject, uint
   return decide(subject, slot, hash, context);
 }
 
-/// A fragment without ports goes where the first fragment of its datagram went, and waits when that has not come.
+/// A fragment without ports goes where the first fragment of its datagram went, and waits when that
+/// has not come.
 void Worker::follow_fragment(size_t i, Source& source) {
   Trace& trace = traces_[i];
   Packet& packet = trace.packet;
@@ -154,7 +156,8 @@ void Worker::follow_fragment(size_t i, Source& source) {
   if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], packet);
 }
 
-/// Decides a later fragment whose first one is known; completes `packet` with what only the first fragment could say.
+/// Decides a later fragment whose first one is known; completes `packet` with what only the first
+/// fragment could say.
 Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datagram& datagram) {
   packet.flow = datagram.flow;
   packet.kind = datagram.kind;
@@ -223,8 +226,9 @@ void Worker::deliver(std::span<const Accepted> packets) {
   counters_.drop(Drop::kDeliverFailed, packets.size() - delivery_.deliver(packets));
 }
 
-/// Moves the clock on. Captures bring their own time with every frame, and there the aging has to keep step; on the live path all
-/// frames of a burst share one time, and age() is called between the bursts.
+/// Moves the clock on. Captures bring their own time with every frame, and there the aging has to
+/// keep step; on the live path all frames of a burst share one time, and age() is called between
+/// the bursts.
 void Worker::pass_time(uint64_t time_ns) {
   if (time_ns <= now_ns_) return;
   const bool tick_changed = to_tick(time_ns) != to_tick(now_ns_);

@@ -2,9 +2,10 @@
 //
 //   receive -> parse -> scope -> find -> decide -> deliver
 //
-// It owns one table, one fragment tracker and one set of counters, and shares nothing: whoever wants to change or see something of it
-// does so between two turns (room engine). It has no thread, no clock and no file descriptor of its own, so that a test, a
-// replay and the live path run the very same code.
+// It owns one table, one fragment tracker and one set of counters, and shares nothing: whoever
+// wants to change or see something of it does so between two turns (room engine). It has no thread,
+// no clock and no file descriptor of its own, so that a test, a replay and the live path run the
+// very same code.
 #pragma once
 
 #include <array>
@@ -24,7 +25,8 @@ struct WorkerOptions {
   TableOptions table;
   FragmentLimits fragments;
   Scope scope;
-  /// Both directions of the connections arrive from the wire (captures, gateways), not only the clients' packets.
+  /// Both directions of the connections arrive from the wire (captures, gateways), not only the
+  /// clients' packets.
   bool both_directions = false;
   /// One in so many entered connections is kept as a sample for those who look on; 0 = none.
   uint32_t sample_every = 0;
@@ -41,14 +43,17 @@ class Worker : private ConnectionListener {
  public:
   static constexpr size_t kSamplesMax = 64;
 
-  /// `delivery` must outlive the worker; `responder` and `ledger` may be null. `now_ns` is where the worker's time begins.
+  /// `delivery` must outlive the worker; `responder` and `ledger` may be null. `now_ns` is where
+  /// the worker's time begins.
   Worker(const WorkerOptions& options, Criteria criteria, Delivery& delivery, Responder* responder,
          Ledger* ledger, uint64_t now_ns);
 
-  /// One burst from `source`: the six verbs. Frames without a time of their own happened at `now_ns`. Returns how many there were.
+  /// One burst from `source`: the six verbs. Frames without a time of their own happened at
+  /// `now_ns`. Returns how many there were.
   size_t turn(Source& source, uint64_t now_ns);
 
-  /// Lets time pass: connections and fragments whose time is over leave. At most `budget` timers are looked at.
+  /// Lets time pass: connections and fragments whose time is over leave. At most `budget` timers
+  /// are looked at.
   void age(uint64_t now_ns, size_t budget);
 
   /// Takes effect with the next turn. The table stays as it is: that is the point.
