@@ -1,5 +1,8 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+#include <new>
+
 namespace flowsieve {
 namespace {
 
@@ -17,7 +20,14 @@ WorkerOptions part_of(const WorkerOptions& whole, uint32_t workers, uint32_t ind
 
 Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, Criteria criteria) {
   std::unique_ptr<Engine> engine(new Engine());
-  if (Status opened = engine->open(options, criteria); !opened) return opened.error();
+  try {
+    if (Status opened = engine->open(options, criteria); !opened) return opened.error();
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kSystem, "Expected memory for " + std::to_string(options.workers) +
+                                         " workers and tables of " +
+                                         std::to_string(options.worker.table.capacity) +
+                                         " connections but received none from the system."};
+  }
   return engine;
 }
 
@@ -97,7 +107,9 @@ RecordBlock Engine::connections(uint32_t index, uint64_t cursor, size_t limit) {
   block.records.resize(std::min(limit, kBlockMax));  // taken here, so that the worker need not
   lanes_[index]->call([&](Worker& worker) {
     block.cursor = cursor;
-    block.records.resize(worker.table().export_block(block.cursor, block.records));
+    const ConnectionTable& table = worker.table();
+    block.records.resize(table.export_block(block.cursor, block.records));
+    if (block.cursor >= table.slots()) block.cursor = 0;
     block.now = worker.now();
   });
   return block;

@@ -1,5 +1,5 @@
-// The live engine: one thread per worker, each with its own ring, watch, TUN queue and table, and the ways to reach into them from
-// outside. A whole C++ API; the addon only translates it.
+// The live engine: one thread per worker, each with its own ring, watch, TUN queue and table, and
+// the ways to reach into them from outside. A whole C++ API; the addon only translates it.
 //
 //   interface -> RingSource --.                        .--> TunDelivery -> the node's stack
 //                             +--> Worker (own thread) +
@@ -7,8 +7,9 @@
 //                                ^
 //                             Mailbox <- replace_criteria, snapshot, connections (any thread)
 //
-// Every call below except start() and stop() waits until the workers have answered, between two of their bursts: microseconds under
-// load, a wake-up when idle. Without threads (before start, after stop) the calls are carried out at once.
+// Every call below except start() and stop() waits until the workers have answered, between two of
+// their bursts: microseconds under load, a wake-up when idle. Without threads (before start, after
+// stop) the calls are carried out at once.
 #pragma once
 
 #include <memory>
@@ -56,20 +57,22 @@ class Engine {
   /// The most records in a block: a copy of them holds a worker up for some 50 microseconds.
   static constexpr size_t kBlockMax = 4096;
 
-  /// Opens everything and joins the cluster's link addresses, but receives nothing into the workers yet. Errors name what is missing:
-  /// privilege, interface, memory, kernel feature.
+  /// Opens everything and joins the cluster's link addresses, but receives nothing into the workers
+  /// yet. Errors name what is missing: privilege, interface, memory, kernel feature.
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options, Criteria criteria);
   ~Engine();
 
   Status start();
-  /// Ends the threads. The devices stay until the engine is destroyed, so that a stopped engine can still be read.
+  /// Ends the threads. The devices stay until the engine is destroyed, so that a stopped engine can
+  /// still be read.
   void stop();
 
   void replace_criteria(const Criteria& criteria);
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).
   RecordBlock connections(uint32_t index, uint64_t cursor, size_t limit);
-  /// Tells the neighbours where the cluster addresses are: gratuitous ARP and unsolicited advertisements.
+  /// Tells the neighbours where the cluster addresses are: gratuitous ARP and unsolicited
+  /// advertisements.
   void announce();
 
   uint32_t workers() const { return static_cast<uint32_t>(lanes_.size()); }

@@ -6,13 +6,15 @@
 
 #include <ctime>
 #include <string>
+#include <system_error>
 
 #include "base/clock.h"
 
 namespace flowsieve {
 namespace {
 
-/// Timers looked at between two bursts: some ten microseconds' worth, so that a wave of expiries does not hold packets up.
+/// Timers looked at between two bursts: some ten microseconds' worth, so that a wave of expiries
+/// does not hold packets up.
 constexpr size_t kAgeBudget = 256;
 /// The longest sleep: aging must go on when nothing comes.
 constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
@@ -25,18 +27,31 @@ Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
               monotonic_ns()) {}
 
 Status Lane::start(uint32_t index) {
+  const std::lock_guard<std::mutex> lock(lifecycle_);
+  const std::string name = std::to_string(index);
+  if (thread_.joinable()) {
+    return Error{ErrorCode::kState,
+                 "Expected a stopped worker " + name + " for a start but received a running one."};
+  }
   if (Status opened = mailbox_.open(); !opened) return opened;
   stopping_.store(false, std::memory_order_relaxed);
   mailbox_.accept();
-  thread_ = std::thread([this] { run(); });
-  pthread_setname_np(thread_.native_handle(), ("flowsieve-" + std::to_string(index)).c_str());
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    mailbox_.close(worker_);  // nobody will drain it
+    return Error{ErrorCode::kSystem,
+                 "Expected a thread for worker " + name + " but received: " + error.what() + "."};
+  }
+  pthread_setname_np(thread_.native_handle(), ("flowsieve-" + name).c_str());
   return ok_status();
 }
 
 void Lane::stop() {
+  const std::lock_guard<std::mutex> lock(lifecycle_);
   if (!thread_.joinable()) return;
   stopping_.store(true, std::memory_order_relaxed);
-  mailbox_.post([](Worker&) {});  // wakes it
+  mailbox_.post([](Worker&) {}, worker_);  // wakes it
   thread_.join();
 }
 

@@ -32,26 +32,29 @@ class Lane {
   Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria);
   ~Lane() { stop(); }
 
+  /// kState when the thread runs already.
   Status start(uint32_t index);
+  /// Any thread, any number of times: when it returns, the thread has ended.
   void stop();
 
-  /// Has `letter` called on the worker's thread, between two bursts, and waits for its result.
+  /// Has `letter` called on the worker's thread, between two bursts, and waits for its result;
+  /// without a thread, at once.
   template <typename Letter>
   auto call(Letter letter) {
     using Answer = decltype(letter(worker_));
     std::promise<Answer> answer;
     std::future<Answer> future = answer.get_future();
-    const bool posted = mailbox_.post([&](Worker& worker) {
-      if constexpr (std::is_void_v<Answer>) {
-        letter(worker);
-        answer.set_value();
-      } else {
-        answer.set_value(letter(worker));
-      }
-    });
-    if (posted) return future.get();
-    const std::lock_guard<std::mutex> lock(direct_);
-    return letter(worker_);
+    mailbox_.post(
+        [&](Worker& worker) {
+          if constexpr (std::is_void_v<Answer>) {
+            letter(worker);
+            answer.set_value();
+          } else {
+            answer.set_value(letter(worker));
+          }
+        },
+        worker_);
+    return future.get();
   }
 
   /// The sources' losses are counted with the rest. On the worker's thread, as from call().
@@ -70,7 +73,7 @@ class Lane {
   Worker worker_;
   Mailbox mailbox_;
   Pace pace_{PaceOptions{.burst = kBurst}};
-  std::mutex direct_;  // calls that come while no thread runs
+  std::mutex lifecycle_;  // of the thread: starting and stopping it
   std::atomic<bool> stopping_{false};
   std::thread thread_;  // last: it uses all of the above
 };

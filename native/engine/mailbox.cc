@@ -10,22 +10,22 @@ Mailbox::~Mailbox() {
 }
 
 Status Mailbox::open() {
+  if (event_fd_ >= 0) return ok_status();
   event_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (event_fd_ < 0) return system_error("making an event descriptor");
   return ok_status();
 }
 
-bool Mailbox::post(Letter letter) {
+void Mailbox::post(Letter letter, Worker& worker) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!accepting_) return false;
+    if (!accepting_) return letter(worker);
     letters_.push_back(std::move(letter));
     full_.store(true, std::memory_order_release);
   }
   const uint64_t one = 1;
   // Fails only when the counter is full, and then the descriptor is readable anyway.
   [[maybe_unused]] const ssize_t written = write(event_fd_, &one, sizeof(one));
-  return true;
 }
 
 void Mailbox::accept() {
@@ -34,11 +34,11 @@ void Mailbox::accept() {
 }
 
 void Mailbox::close(Worker& worker) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    accepting_ = false;
-  }
-  drain(worker);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  accepting_ = false;
+  for (const Letter& letter : letters_) letter(worker);
+  letters_.clear();
+  full_.store(false, std::memory_order_relaxed);
 }
 
 void Mailbox::drain(Worker& worker) {

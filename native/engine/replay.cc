@@ -1,23 +1,21 @@
 #include "engine/replay.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace flowsieve {
 
 Result<std::unique_ptr<Replay>> Replay::open(const std::string& path, const WorkerOptions& options,
                                              Criteria criteria) {
-  if (Status fits = ConnectionTable::check(options.table); !fits) return fits.error();
   auto opened = CaptureSource::open(path);
   if (!opened) return opened.error();
   CaptureSource* capture = opened.value().get();
-  return std::unique_ptr<Replay>(
-      new Replay(std::move(opened.value()), capture, options, std::move(criteria)));
+  return make(std::move(opened.value()), capture, options, std::move(criteria));
 }
 
 Result<std::unique_ptr<Replay>> Replay::of_frame(std::vector<uint8_t> frame, LinkType link,
                                                  const WorkerOptions& options, Criteria criteria) {
-  if (Status fits = ConnectionTable::check(options.table); !fits) return fits.error();
   // The store lives as long as the function that gives its one frame.
   auto store = std::make_shared<FrameStore>();
   store->add({frame.data(), frame.size()}, 1, link);
@@ -27,8 +25,20 @@ Result<std::unique_ptr<Replay>> Replay::of_frame(std::vector<uint8_t> frame, Lin
         burst[0] = store->frames()[0];
         return 1;
       });
-  return std::unique_ptr<Replay>(
-      new Replay(std::move(source), nullptr, options, std::move(criteria)));
+  return make(std::move(source), nullptr, options, std::move(criteria));
+}
+
+Result<std::unique_ptr<Replay>> Replay::make(std::unique_ptr<Source> source, CaptureSource* capture,
+                                             const WorkerOptions& options, Criteria criteria) {
+  if (Status fits = ConnectionTable::check(options.table); !fits) return fits.error();
+  try {
+    return std::unique_ptr<Replay>(
+        new Replay(std::move(source), capture, options, std::move(criteria)));
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::kSystem, "Expected memory for a table of " +
+                                         std::to_string(options.table.capacity) +
+                                         " connections but received none from the system."};
+  }
 }
 
 Replay::Replay(std::unique_ptr<Source> source, CaptureSource* capture, const WorkerOptions& options,
@@ -36,7 +46,8 @@ Replay::Replay(std::unique_ptr<Source> source, CaptureSource* capture, const Wor
     : source_(std::move(source)),
       capture_(capture),
       delivery_(MemoryDelivery::Keep::kCountsOnly),
-      // The tables' 32-bit ticks tell earlier from later within seven years: time must begin near the capture's.
+      // The tables' 32-bit ticks tell earlier from later within seven years: time must begin near
+      // the capture's.
       worker_(options, std::move(criteria), delivery_, nullptr, &ledger_,
               capture != nullptr ? capture->first_time_ns() : 0) {
   ledger_.resize(worker_.table().slots());
@@ -77,7 +88,8 @@ std::vector<Explained> Replay::explain() {
   return explained;
 }
 
-/// The end of the capture: what still waits for a first fragment has waited in vain, and every open connection is reported.
+/// The end of the capture: what still waits for a first fragment has waited in vain, and every open
+/// connection is reported.
 void Replay::finish() {
   finished_ = true;
   if (capture_ && capture_->failure()) failure_ = capture_->failure();

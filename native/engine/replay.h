@@ -1,5 +1,6 @@
-// A capture through a worker: the same six verbs as on the live path, with the capture's own clock, a ledger instead of a TUN
-// device, and nobody to answer. What `flowsieve replay` and `flowsieve explain` show comes from here.
+// A capture through a worker: the same six verbs as on the live path, with the capture's own clock,
+// a ledger instead of a TUN device, and nobody to answer. What `flowsieve replay` and `flowsieve
+// explain` show comes from here.
 #pragma once
 
 #include <memory>
@@ -28,20 +29,22 @@ struct Explained {
 
 class Replay {
  public:
-  /// Over a capture file. Errors: those of CaptureSource::open, and kArgument for a table that cannot be had.
+  /// Over a capture file. Errors: those of CaptureSource::open, kArgument for a table that cannot
+  /// be, kSystem for want of memory.
   static Result<std::unique_ptr<Replay>> open(const std::string& path, const WorkerOptions& options,
                                               Criteria criteria);
   /// Over one frame in memory, which is copied.
   static Result<std::unique_ptr<Replay>> of_frame(std::vector<uint8_t> frame, LinkType link,
                                                   const WorkerOptions& options, Criteria criteria);
 
-  /// Works off up to `frames` frames. False when the capture has ended: then every connection has been closed into
-  /// take_ended().
+  /// Works off up to `frames` frames. False when the capture has ended: then every connection has
+  /// been closed into take_ended().
   bool run(uint64_t frames);
   /// The same for one burst, and tells what happened to each of its frames; empty at the end.
   std::vector<Explained> explain();
 
-  /// Connections that ended since the last call; after the end, those too that were still open, in the order of their first packet.
+  /// Connections that ended since the last call; after the end, those too that were still open, in
+  /// the order of their first packet.
   std::vector<Ended> take_ended() { return ledger_.take_ended(); }
 
   const Counters& counters() const { return worker_.counters(); }
@@ -52,6 +55,9 @@ class Replay {
   const std::optional<Error>& failure() const { return failure_; }
 
  private:
+  static Result<std::unique_ptr<Replay>> make(std::unique_ptr<Source> source,
+                                              CaptureSource* capture, const WorkerOptions& options,
+                                              Criteria criteria);
   Replay(std::unique_ptr<Source> source, CaptureSource* capture, const WorkerOptions& options,
          Criteria criteria);
   void finish();
