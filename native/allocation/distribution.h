@@ -1,5 +1,5 @@
-// The distribution: which header fields of an opening packet are hashed, how, and into how many
-// buckets.
+// The distribution: which header fields of an opening packet are hashed, how, and into
+// how many buckets.
 //
 //   header fields --mask, order--> layout (0 … 37 bytes) --hash--> 32 or 64 bits --> bucket
 //

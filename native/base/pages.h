@@ -3,9 +3,9 @@
 // otherwise costs a TLB miss beside its cache miss.
 //
 // The kernel backs a page when it is first touched, not before: resident memory begins near
-// nothing, but connections fall on random places, so that a table soon stands in memory whole (with
-// huge pages after some hundred connections). Plan with size(), not with what the process shows at
-// first.
+// nothing, but connections fall on random places, so that a table soon stands in memory whole
+// (with huge pages after some hundred connections). Plan with size(), not with what the
+// process shows at first.
 #pragma once
 
 #include <cstddef>

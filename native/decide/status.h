@@ -19,8 +19,8 @@ namespace flowsieve {
 ConnectionStatus initial_status(const Packet& packet);
 uint8_t initial_flags(const Packet& packet);
 
-/// Refreshes the connection in `slot` and moves its status on. Without monitoring it only
-/// refreshes.
+/// Refreshes the connection in `slot` and moves its status on. Without monitoring it
+/// only refreshes.
 void update_status(const Subject& subject, Slot slot, Context& context);
 
 }  // namespace flowsieve

@@ -31,8 +31,8 @@ constexpr std::array<uint32_t, 256> kTable = make_table();
 
 #if defined(__x86_64__)
 
-// Only this function is compiled for SSE4.2, so that the file needs no flags and runs on every
-// x86-64.
+// Only this function is compiled for SSE4.2, so that the file needs no flags and runs
+// on every x86-64.
 __attribute__((target("sse4.2"))) uint32_t crc32c_raw_sse42(uint32_t start, const uint8_t* data,
                                                             size_t size) {
   uint64_t value = start;

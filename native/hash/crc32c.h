@@ -6,9 +6,9 @@
 //             SCTP and ext4 mean by CRC32C.
 //
 // Polynomial 1EDC6F41, both bit orders reflected (82F63B78 in the code). Three implementations of
-// the raw form agree by test: the dispatching crc32c_raw (SSE4.2 where the processor has it, asked
-// once at start), a table of 256 entries (everywhere else, aarch64 included), and bit by bit, the
-// definition.
+// the raw form agree by test: the dispatching crc32c_raw (SSE4.2 where the processor has it,
+// asked once at start), a table of 256 entries (everywhere else, aarch64 included), and bit by
+// bit, the definition.
 //
 // As a hash it spreads well and is quick, and it is linear: with any seed the same pairs of inputs
 // collide. A distribution by CRC32C can be aimed at by whoever likes; SipHash is for that.

@@ -47,8 +47,8 @@ uint64_t siphash24(const SipKey& key, const uint8_t* data, size_t size) {
   for (size_t i = 0; i < whole; i += 8) {
     state.absorb(load_le64(data + i));
   }
-  // The last word: what is left over, and the length's low byte on top, so that trailing zeros
-  // count.
+  // The last word: what is left over, and the length's low byte on top, so that
+  // trailing zeros count.
   uint64_t last = static_cast<uint64_t>(size) << 56;
   for (size_t i = whole; i < size; ++i) {
     last |= uint64_t{data[i]} << (8 * (i - whole));

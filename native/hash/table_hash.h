@@ -1,5 +1,5 @@
-// The connection table's own hash: 40 bytes of key (five 64-bit words) to 64 bits, in a few
-// nanoseconds.
+// The connection table's own hash: 40 bytes of key (five 64-bit words) to 64 bits, in a
+// few nanoseconds.
 //
 //   w0 ^ k0 --.          w2 ^ k2 --.
 //             x fold               x fold          w4 ^ k4 --.
@@ -70,8 +70,8 @@ class TableHash {
  public:
   static constexpr size_t kKeyBytes = 40;
 
-  /// `seed` is random in production (the table's creator hands it in); a fixed one makes a test
-  /// repeatable.
+  /// `seed` is random in production (the table's creator hands it in); a fixed one makes a
+  /// test repeatable.
   explicit constexpr TableHash(uint64_t seed) {
     for (uint64_t& secret : secrets_) {
       secret = splitmix64(seed);

@@ -6,10 +6,10 @@
 //                                                           in order of arrival
 //   later fragment --> find(key) --known---> goes the same way
 //                               `-not yet--> hold(key) --+--> released by its first fragment
-//                                                        `--> expire(): that did not come in hold_ns
+//                                                        `--> expire(): hold_ns are over
 //
 //   remembered  [ key, datagram, since ]  x limits.datagrams    ordered by age, found by hash
-//   held        [ frame, since, next   ]  x limits.held_frames  ordered by age, a chain per datagram
+//   held        [ frame, since, next   ]  x limits.held_frames  ordered by age, chained by datagram
 //   arena       [ bytes of held frames ]    limits.held_bytes
 //
 // What it does when full, and under a flood:
@@ -61,8 +61,8 @@ struct Datagram {
 
 /// A later fragment that waits.
 struct HeldFrame {
-  /// hold() copies them; release() and expire() show the copy, which dies when the function called
-  /// returns.
+  /// hold() copies them; release() and expire() show the copy, which dies when the
+  /// function called returns.
   Bytes bytes;
   uint32_t wire_bytes = 0;
   uint64_t time_ns = 0;

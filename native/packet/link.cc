@@ -29,9 +29,9 @@ Drop read_ethertype(const Window& frame, size_t type_offset, size_t content, Lin
   }
 }
 
-/// DLT_NULL: the address family of the host that captured, in that host's byte order; DLT_LOOP: the
-/// same in network order. IPv6 is 10 on Linux, 24 on NetBSD and OpenBSD, 28 on FreeBSD, 30 on
-/// macOS.
+/// DLT_NULL: the address family of the host that captured, in that host's byte order;
+/// DLT_LOOP: the same in network order. IPv6 is 10 on Linux, 24 on NetBSD and OpenBSD, 28 on
+/// FreeBSD, 30 on macOS.
 bool is_ip_family(const uint8_t* header) {
   const uint32_t little = load_le32(header);
   const uint32_t family = little < 0x10000 ? little : load_be32(header);
@@ -53,8 +53,8 @@ Drop read_raw(const Window& frame, LinkLayer& layer) {
   return Drop::kNone;
 }
 
-/// A cooked header has a fixed size: one cut in its middle is short, even if the ethertype is
-/// there.
+/// A cooked header has a fixed size: one cut in its middle is short, even if the
+/// ethertype is there.
 Drop read_cooked(const Window& frame, size_t type_offset, size_t header_bytes, LinkLayer& layer) {
   if (const Drop drop = frame.lack(0, header_bytes, Drop::kFrameShort); drop != Drop::kNone) {
     return drop;

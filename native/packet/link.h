@@ -13,8 +13,8 @@ struct LinkLayer {
   bool ip = false;         ///< false: the frame carries something else
 };
 
-/// Reads the link header at the window's first byte. `layer` says nothing when a drop reason comes
-/// back.
+/// Reads the link header at the window's first byte. `layer` says nothing when a drop
+/// reason comes back.
 Drop read_link(const Window& frame, LinkType link, LinkLayer& layer);
 
 }  // namespace flowsieve

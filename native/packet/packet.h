@@ -1,5 +1,5 @@
-// A frame, read: where its headers are, which connection it belongs to and what it says about that
-// connection.
+// A frame, read: where its headers are, which connection it belongs to and what it says about
+// that connection.
 //
 // parse() never allocates, never throws and never reads outside `frame`; what it cannot use comes
 // back with a drop reason. It knows nothing of the cluster: whether a packet is the cluster's is
@@ -30,8 +30,8 @@ enum class Kind : uint8_t {
   kNonIp,    ///< ARP, MPLS, PPPoE …: nothing of ours
   kControl,  ///< neighbour discovery, MLD, IGMP, link-local control: never a connection
   kFlow,     ///< belongs to the connection `flow`
-  /// ICMP or ICMPv6 error: `flow` is the quoted packet's, reversed, as if the quoted destination had
-  /// sent it.
+  /// ICMP or ICMPv6 error: `flow` is the quoted packet's, reversed, as if the quoted
+  /// destination had sent it.
   kError,
   kFragment,  ///< a fragment that is not the first: only `fragment` tells its connection
 };

@@ -87,8 +87,8 @@ void load_identifier(const uint8_t* header, IcmpClass side, Key& key) {
   port = load_be16(header + 4);
 }
 
-/// kNone when a packet that carried `whole` bytes of header can be used with `needed` of them
-/// captured.
+/// kNone when a packet that carried `whole` bytes of header can be used with `needed`
+/// of them captured.
 Drop check(const Window& window, size_t at, size_t whole, size_t needed) {
   if (!window.reaches(at, whole)) return Drop::kTransportShort;
   return window.bytes.has(at, needed) ? Drop::kNone : Drop::kCutShort;

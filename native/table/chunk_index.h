@@ -6,10 +6,10 @@
 //     |                        |                            four chunks a cache line
 //     slot 0                   slot 15                      slot = chunk * 15 + position
 //
-// A tag is a byte of the hash, never 0; 0 means that the slot is free. All fifteen are compared in
-// one instruction, and as 12 are filled on average and tags agree by chance once in 255, a look at
-// the records finds the right one or none, nearly always in one cache line of tags and one of
-// records.
+// A tag is a byte of the hash, never 0; 0 means that the slot is free. All fifteen are
+// compared in one instruction, and as 12 are filled on average and tags agree by chance once
+// in 255, a look at the records finds the right one or none, nearly always in one cache line
+// of tags and one of records.
 //
 // Where a chunk is full, the entry goes to the next one on its path (first + k * step, modulo the
 // number of chunks; that number is prime, so that every step visits every chunk), and each chunk
@@ -87,8 +87,8 @@ class ChunkIndex {
   uint8_t tag_at(Slot slot) const { return chunks_[slot / kWidth].bytes[slot % kWidth]; }
   uint8_t overflow(uint32_t chunk) const { return chunks_[chunk].bytes[kWidth]; }
 
-  /// How many chunks a look at `hash` reads when it ends in `slot`, or for kNoSlot when it finds
-  /// nothing.
+  /// How many chunks a look at `hash` reads when it ends in `slot`, or for kNoSlot when
+  /// it finds nothing.
   uint32_t probe_length(uint64_t hash, Slot slot) const;
 
  private:

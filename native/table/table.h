@@ -1,8 +1,8 @@
-// The connection table: own and others' connections in one open-addressing structure of fixed
-// capacity.
+// The connection table: own and others' connections in one open-addressing structure
+// of fixed capacity.
 //
-//   key --hash--> ChunkIndex (tags) --slot-+-> records_[slot]  64 bytes, one cache line, never moves
-//                                          `-> wheel_          the timer that is filed for it
+//   key --hash--> ChunkIndex (tags) -+-slot-> records_[slot]  64 bytes, one cache line, never moves
+//                                    `-slot-> wheel_          the timer that is filed for it
 //
 // Three arrays, all taken at construction: 16 bytes of tags per 15 slots (chunk_index.h tells how a
 // slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.8,
@@ -25,12 +25,12 @@
 //     and an ESTABLISHED or CLOSING insert also that of an OPENING one. ESTABLISHED entries are
 //     never evicted, and OPENING never by OPENING.
 //   - The victim is looked for in the first kVictimPath chunks of the newcomer's own path, then in
-//     the next kVictimHand chunks of a hand that goes round the table: at most 300 records, so kFull
-//     can be the answer while a victim stands elsewhere; the hand stands further on for the next
-//     insert. In a chunk CLOSING goes before OPENING, and the longest unseen before others.
+//     the next kVictimHand chunks of a hand that goes round the table: at most 300 records, so
+//     kFull can be the answer while a victim stands elsewhere; the hand stands further on for the
+//     next insert. In a chunk CLOSING goes before OPENING, and the longest unseen before others.
 //
-// Time is in ticks and may wrap around: ages are differences, and must stay below 2^31 ticks (6.8
-// years).
+// Time is in ticks and may wrap around: ages are differences, and must stay below 2^31
+// ticks (6.8 years).
 //
 // Not thread-safe: one worker owns a table. What it does not promise: the order of an export or of
 // expiries within an advance(). Memory: the kernel backs the pages as they are touched, which for
@@ -127,9 +127,9 @@ class ConnectionTable {
   void touch(Slot slot, Tick now) {
     if (Wheel::is_later(now, records_[slot].last_seen)) records_[slot].last_seen = now;
   }
-  /// A packet of the connection came at `now` and changes its status: touches, keeps the counts,
-  /// and brings the timer forward when the new timeout is shorter. The opening share binds inserts
-  /// only.
+  /// A packet of the connection came at `now` and changes its status: touches, keeps the
+  /// counts, and brings the timer forward when the new timeout is shorter. The opening share
+  /// binds inserts only.
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
   void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }

@@ -71,8 +71,8 @@ Tick Wheel::start_of(uint32_t slot) const {
 }
 
 bool Wheel::step(Tick target) {
-  // What a level holds comes before anything of the level above it, so the first find is the
-  // earliest.
+  // What a level holds comes before anything of the level above it, so the first find
+  // is the earliest.
   uint32_t level = 0;
   uint32_t digit = kWidth;
   for (; level < kLevels; ++level) {

@@ -31,11 +31,11 @@
 // 1.8 h. The budget is what spreads this over time; what it puts off is late by as much.
 //
 // What it promises: an index is never asked before the first tick of the slot that its deadline
-// falls in, and its deadline is not missed: the first advance() to a time at or past the deadline,
-// with budget enough, asks it. (An index filed for the present or the past is asked one tick
-// later.) What it does not promise: order between indexes that are asked in the same advance().
-// Ticks wrap around after 2^32; deadlines are compared by their distance, which must stay below
-// 2^31.
+// falls in, and its deadline is not missed: the first advance() to a time at or past the
+// deadline, with budget enough, asks it. (An index filed for the present or the past is asked one
+// tick later.) What it does not promise: order between indexes that are asked in the same
+// advance(). Ticks wrap around after 2^32; deadlines are compared by their distance, which must
+// stay below 2^31.
 #pragma once
 
 #include <array>
@@ -66,8 +66,8 @@ class Wheel {
   void cancel(uint32_t index);
   bool is_scheduled(uint32_t index) const { return links_[index + kFirstIndex].next != 0; }
 
-  /// The time that has been worked off: behind the one last advanced to only while its budget left
-  /// work.
+  /// The time that has been worked off: behind the one last advanced to only while its
+  /// budget left work.
   Tick now() const { return now_; }
 
   /// Advances to `now` and calls `fire(index)` for every index whose slot has come, at most

@@ -82,8 +82,8 @@ uint64_t to_nanoseconds(uint64_t units, const Interface& interface) {
 class PcapngFormat final : public CaptureFormat {
  public:
   CaptureStep next(Bytes ahead, Frame& frame) override {
-    // Twelve bytes are the smallest block, and a section header's byte order mark is the third
-    // word.
+    // Twelve bytes are the smallest block, and a section header's byte order mark is
+    // the third word.
     if (!ahead.has(0, kBlockFrame)) return {What::kNeed, kBlockFrame};
     const bool section = load_be32(ahead.data) == kSection;
     if (section && !read_order(ahead.data + kBlockHead)) {

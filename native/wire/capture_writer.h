@@ -1,5 +1,5 @@
-// Writes pcap files with nanoseconds, little-endian: what tests need, and no more. One link type a
-// file.
+// Writes pcap files with nanoseconds, little-endian: what tests need, and no more. One
+// link type a file.
 #pragma once
 
 #include <cstdio>

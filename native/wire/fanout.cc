@@ -13,8 +13,8 @@ namespace {
 // mixed one.
 constexpr uint32_t kMultiplier = 0x9E3779B1;
 constexpr int kExtensionHeadersWalked = 3;
-// Types of ICMP errors: unreachable, source quench, redirect, time exceeded, parameter problem (RFC
-// 792).
+// Types of ICMP errors: unreachable, source quench, redirect, time exceeded, parameter
+// problem (RFC 792).
 constexpr uint8_t kIcmpErrors[] = {3, 4, 5, 11, 12};
 constexpr uint32_t kIcmpHeader = 8;
 

@@ -6,8 +6,8 @@ namespace flowsieve {
 
 namespace {
 
-// Longer than a scheduler takes the processor away, so that a pause and the spurt after it count
-// together.
+// Longer than a scheduler takes the processor away, so that a pause and the spurt after
+// it count together.
 constexpr uint64_t kWindowNs = 10'000'000;
 constexpr uint64_t kSecondNs = 1'000'000'000;
 

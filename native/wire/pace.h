@@ -18,9 +18,9 @@
 // What lost: sched_yield() between rounds gathers best and costs least, but has no bound where
 // others compute (docs/decisions/live-path.md).
 //
-// Pure: fed with the outcome of each round and the time, it only answers. Sleeps as short as these
-// need prctl(PR_SET_TIMERSLACK, 1) in the worker's thread, or the kernel adds 50 microseconds to
-// each.
+// Pure: fed with the outcome of each round and the time, it only answers. Sleeps as short as
+// these need prctl(PR_SET_TIMERSLACK, 1) in the worker's thread, or the kernel adds 50
+// microseconds to each.
 #pragma once
 
 #include <cstddef>

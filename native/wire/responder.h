@@ -1,5 +1,6 @@
-// Answers "who has the cluster address?" with the cluster MAC: ARP for IPv4 (RFC 826, with the
-// probes of RFC 5227), neighbour solicitations for IPv6 (RFC 4861, with duplicate address detection).
+// Answers "who has the cluster address?" with the cluster MAC: ARP for IPv4 (RFC 826, with
+// the probes of RFC 5227), neighbour solicitations for IPv6 (RFC 4861, with duplicate
+// address detection).
 //
 //   Ethernet  to the asker, from the node's OWN address: a switch must never learn where the
 //             cluster MAC is
@@ -30,8 +31,8 @@ struct Resolution {
   std::vector<Address> addresses;
 };
 
-/// Ethernet with tags (one of them perhaps taken out), IPv6, a neighbour advertisement with one
-/// option.
+/// Ethernet with tags (one of them perhaps taken out), IPv6, a neighbour advertisement
+/// with one option.
 inline constexpr size_t kResolutionFrameMax = 14 + 4 * (kLinkTagsMax + 1) + 40 + 24 + 8;
 using ResolutionFrame = std::array<uint8_t, kResolutionFrameMax>;
 
@@ -83,9 +84,9 @@ struct Clash {
   Mac mac{};
 };
 
-/// Asks the link for every cluster address and listens for `wait_ms`: any answer or claim that does
-/// not say the cluster MAC. Each pair of address and MAC comes once. Blocks; not for the packet
-/// path.
+/// Asks the link for every cluster address and listens for `wait_ms`: any answer or claim
+/// that does not say the cluster MAC. Each pair of address and MAC comes once. Blocks; not
+/// for the packet path.
 Result<std::vector<Clash>> find_clashes(const std::string& interface,
                                         const std::vector<Address>& addresses,
                                         const Mac& cluster_mac, int wait_ms);

@@ -165,8 +165,8 @@ bool RingSource::read_queued(Frame& frame) {
   const size_t expected = sizeof offload + frame.wire_bytes;
   const size_t compared = std::min({kComparedBytes, frame.bytes.size, size_t{frame.wire_bytes}});
   for (bool cleared = false;;) {
-    // With MSG_TRUNC the answer is the entry's real length, also when it is longer than what we
-    // expect.
+    // With MSG_TRUNC the answer is the entry's real length, also when it is longer
+    // than what we expect.
     const ssize_t got = recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_TRUNC);
     if (got < 0) {
       // An error of the socket (its interface went down) comes once, before the entries.
@@ -185,8 +185,8 @@ bool RingSource::read_queued(Frame& frame) {
   return true;
 }
 
-/// Takes `count` entries out of the queue unread: one system call, only their offload headers are
-/// copied.
+/// Takes `count` entries out of the queue unread: one system call, only their offload
+/// headers are copied.
 void RingSource::discard_queued(uint16_t count) {
   queue_passed_ = static_cast<uint16_t>(queue_passed_ + count);
   assert(count <= kBurst);

@@ -40,8 +40,8 @@ class Assembler {
   /// Loads one of the kernel's own fields (SKF_AD_*).
   void load_field(uint32_t field);
   /// From the IPv6 header over at most `headers` hop-by-hop, routing and destination options
-  /// headers: leaves the offset of what follows them in X and in the accumulator its protocol
-  /// number.
+  /// headers: leaves the offset of what follows them in X and in the accumulator its
+  /// protocol number.
   void skip_extension_headers(int headers);
   /// The finished program; all labels used must have been placed.
   Program finish();

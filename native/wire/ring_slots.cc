@@ -17,8 +17,8 @@ namespace flowsieve {
 
 namespace {
 
-// The kernel allocates a ring block by block; a packet never crosses a block, so slots must divide
-// it.
+// The kernel allocates a ring block by block; a packet never crosses a block, so
+// slots must divide it.
 constexpr uint32_t kBlockBytes = 65536;
 
 bool is_power_of_two(uint32_t value) {

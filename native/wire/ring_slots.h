@@ -31,8 +31,8 @@ class RingSlots {
   RingSlots& operator=(RingSlots&& other) noexcept;
   ~RingSlots();
 
-  /// The next filled slot, or null when the kernel has filled no more. It stays ours until
-  /// give_back().
+  /// The next filled slot, or null when the kernel has filled no more. It stays ours
+  /// until give_back().
   const tpacket2_hdr* take();
   /// All slots taken so far belong to the kernel again.
   void give_back();
@@ -61,8 +61,8 @@ Result<int> open_ring_socket(int type);
 Status bind_ring_socket(int socket, int interface_index);
 /// What the kernel could not put into the ring since the last call.
 uint64_t read_ring_drops(int socket);
-/// Takes the error that a socket keeps after its interface went down; until then poll(2) returns at
-/// once.
+/// Takes the error that a socket keeps after its interface went down; until then poll(2)
+/// returns at once.
 void clear_socket_error(int socket);
 
 }  // namespace flowsieve

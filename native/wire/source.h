@@ -45,8 +45,8 @@ inline constexpr size_t kBurst = 32;
 class Source {
  public:
   virtual ~Source() = default;
-  /// Up to burst.size() frames; 0 when there are none now (live) or no more (file, memory). Never
-  /// blocks.
+  /// Up to burst.size() frames; 0 when there are none now (live) or no more (file,
+  /// memory). Never blocks.
   virtual size_t receive(std::span<Frame> burst) = 0;
   /// Makes a partial frame whole: afterwards `frame.bytes` are all of it, until the next receive().
   /// Called only for what is accepted (a foreign super-packet costs no copy), before it is

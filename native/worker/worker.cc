@@ -92,8 +92,8 @@ void Worker::find_burst() {
   }
 }
 
-/// In order, since a packet may belong to the connection that the one before it in the burst has
-/// opened.
+/// In order, since a packet may belong to the connection that the one before it in the
+/// burst has opened.
 void Worker::decide_burst(Source& source, uint64_t now_ns) {
   for (size_t i = 0; i < frame_count_; ++i) {
     pass_time(frames_[i].time_ns ? frames_[i].time_ns : now_ns);
