@@ -1,5 +1,6 @@
-// A node's status as Prometheus reads it. The metrics of counters and drops are not listed here: their names and help texts come from the one
-// list that the native rooms count by, so that a new counter is a new metric.
+// A node's status as Prometheus reads it. The metrics of counters and drops are not listed here:
+// their names and help texts come from the one list that the native rooms count by, so that a new
+// counter is a new metric.
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { CounterVocabulary, Status } from '../node/types.js';
 

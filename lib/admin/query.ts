@@ -72,7 +72,10 @@ function argument(expected: string, subject: string, received: string): Flowsiev
   });
 }
 
-/** Reads one end: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`, `:80`; undefined for anything else. */
+/**
+ * Reads one end: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`, `:80`; undefined
+ * for anything else.
+ */
 export function parseEndpoint(text: string): EndpointFilter | undefined {
   if (text.length > 60 || text.includes('%')) return undefined;
   if (isIP(text) !== 0) return { address: canonical(text) };

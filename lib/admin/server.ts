@@ -3,9 +3,10 @@
 //   Unix socket, this user only     GET /status  /connections  /allocation  /metrics
 //   TCP (admin.http), read-only     GET /status  /metrics
 //
-// Two servers of one kind, because the second is open to whoever can reach it: it gets its routes and nothing that changes anything or
-// names clients. Every answer that is not 200 has the body {"code", "message"}: a code of lib/errors and a sentence. Requests, connections and
-// waiting are bounded, so that a caller can bother the node but not harm it.
+// Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
+// and nothing that changes anything or names clients. Every answer that is not 200 has the body
+// {"code", "message"}: a code of lib/errors and a sentence. Requests, connections and waiting are
+// bounded, so that a caller can bother the node but not harm it.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
@@ -46,8 +47,8 @@ export class AdminServer {
   /**
    * Starts to listen.
    *
-   * @throws FlowsieveError FLOWSIEVE_STATE when another process answers on the socket or has the port, FLOWSIEVE_PRIVILEGE when the place is not
-   * ours.
+   * @throws FlowsieveError FLOWSIEVE_STATE when another process answers on the socket or has the
+   * port, FLOWSIEVE_PRIVILEGE when the place is not ours.
    */
   static async start(options: AdminOptions, administered: Administered): Promise<AdminServer> {
     const status: Route = ['/status', () => administered.status()];
@@ -81,7 +82,10 @@ export class AdminServer {
     return new AdminServer(servers);
   }
 
-  /** The port of admin.http, which is another than the configured one when that is 0; null without admin.http. */
+  /**
+   * The port of admin.http, which is another than the configured one when that is 0; null
+   * without admin.http.
+   */
   get httpPort(): number | null {
     const address = this.servers[1]?.server.address();
     return (address as AddressInfo | null | undefined)?.port ?? null;

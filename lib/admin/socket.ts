@@ -8,8 +8,9 @@ import { expectedSentence, FlowsieveError } from '../errors/index.js';
 const PATH_BYTES_MAX = 107;
 
 /**
- * Makes `server` listen on a Unix socket that nobody but this user can connect to. Makes the folder; takes away the socket that a dead process
- * left, but nothing that is not a socket and no socket that is answered.
+ * Makes `server` listen on a Unix socket that nobody but this user can connect to. Makes the
+ * folder; takes away the socket that a dead process left, but nothing that is not a socket and no
+ * socket that is answered.
  */
 export async function listenOnSocket(server: Server, path: string): Promise<void> {
   if (Buffer.byteLength(path) > PATH_BYTES_MAX) {
@@ -67,7 +68,8 @@ function isAnswered(path: string): Promise<boolean> {
 function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    // bind(2) happens within listen(), so that the mask is in force for nothing else, and at no moment is the socket open to others.
+    // bind(2) happens within listen(), so that the mask is in force for nothing else, and at no
+    // moment is the socket open to others.
     const mask = process.umask(0o177);
     try {
       server.listen({ path }, () => {

@@ -1,16 +1,20 @@
 import { cost, type Ranked } from './rank.js';
 
-// Buckets to nodes under quotas: stable matching (Gale and Shapley 1962, hospitals and residents). Every bucket asks the
-// nodes in the order of its cost; a node that has more than its quota sends the dearest away, which asks on. Both sides
-// rank by the same costs, so there is exactly one stable result, the one that a greedy walk over all pairs from the cheapest
-// on would find, whatever the order of asking. Memory grows with the buckets, not with the pairs.
+// Buckets to nodes under quotas: stable matching (Gale and Shapley 1962, hospitals and residents).
+// Every bucket asks the nodes in the order of its cost; a node that has more than its quota sends
+// the dearest away, which asks on. Both sides rank by the same costs, so there is exactly one
+// stable result, the one that a greedy walk over all pairs from the cheapest on would find,
+// whatever the order of asking. Memory grows with the buckets, not with the pairs.
 
 interface Held {
   readonly bucket: number;
   readonly cost: number;
 }
 
-/** `left` is dearer than `right`; between equal costs the greater bucket is, so that the order is total. */
+/**
+ * `left` is dearer than `right`; between equal costs the greater bucket is, so that
+ * the order is total.
+ */
 function dearer(left: Held, right: Held): boolean {
   return left.cost > right.cost || (left.cost === right.cost && left.bucket > right.bucket);
 }
@@ -66,7 +70,10 @@ class Holding {
   }
 }
 
-/** The node that `bucket` asks after it was sent away at (`floor`, `after`): the next in the order of cost, then of index. */
+/**
+ * The node that `bucket` asks after it was sent away at (`floor`, `after`): the next in the order
+ * of cost, then of index.
+ */
 function nextChoice(
   bucket: number,
   nodes: readonly Ranked[],

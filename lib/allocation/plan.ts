@@ -3,8 +3,9 @@ import { assign } from './assign.js';
 import { cost, ranked } from './rank.js';
 import { shares } from './shares.js';
 
-// Planning is pure: members and, perhaps, the allocation so far go in; the next allocation comes out. Nothing here knows a
-// clock, a socket or chance. Why there are two ways to plan stands in docs/decisions/planning.md.
+// Planning is pure: members and, perhaps, the allocation so far go in; the next allocation
+// comes out. Nothing here knows a clock, a socket or chance. Why there are two ways to plan
+// stands in docs/decisions/planning.md.
 
 /** A node that may own buckets. */
 export interface Member {
@@ -17,7 +18,10 @@ export interface Member {
 export interface Allocation {
   /** Grows with every change. */
   readonly epoch: number;
-  /** The nodes that `owners` means. A name keeps its index in all following allocations, also when it owns nothing. */
+  /**
+   * The nodes that `owners` means. A name keeps its index in all following allocations, also when
+   * it owns nothing.
+   */
   readonly names: readonly string[];
   /** For every bucket the index of its owner in `names`. */
   readonly owners: Uint16Array;
@@ -33,7 +37,10 @@ export interface PlanInput {
   readonly previous?: Allocation | undefined;
 }
 
-/** The most names that an allocation can hold: an owner is sixteen bits, and the last value stays free. */
+/**
+ * The most names that an allocation can hold: an owner is sixteen bits, and the last
+ * value stays free.
+ */
 export const ALLOCATION_NAMES_MAX = 65_535;
 /** The bounds of a weight that is not 0: within them no cost overflows. */
 export const WEIGHT_MIN = 0.001;
@@ -66,7 +73,10 @@ function checked({ members, buckets }: PlanInput): Member[] {
   return [...members].sort(byName);
 }
 
-/** A plan from nothing but members and buckets: whoever has the same configuration has the same plan, index for index. */
+/**
+ * A plan from nothing but members and buckets: whoever has the same configuration has the same
+ * plan, index for index.
+ */
 function planAnew(members: readonly Member[], buckets: number, epoch: number): Allocation {
   const owners = new Uint16Array(buckets);
   const nodes = members.map((member) => ranked(member.name, member.weight));
@@ -105,7 +115,10 @@ function extended(names: readonly string[], members: readonly Member[]): readonl
   return joined.length === 0 ? names : [...names, ...joined];
 }
 
-/** A plan with the fewest moves: nodes with too many buckets give up their dearest, and only those and orphans move. */
+/**
+ * A plan with the fewest moves: nodes with too many buckets give up their dearest, and only those
+ * and orphans move.
+ */
 function planFrom(members: readonly Member[], previous: Allocation): Allocation {
   const { held, orphaned } = holdings(members, previous);
   const nodes = members.map((member) => ranked(member.name, member.weight));
@@ -137,13 +150,17 @@ function planFrom(members: readonly Member[], previous: Allocation): Allocation 
 }
 
 /**
- * Plans who owns which bucket. Shares follow the weights within one bucket, in both ways of planning:
+ * Plans who owns which bucket. Shares follow the weights within one bucket, in both
+ * ways of planning:
  *
- * - Without `previous` the plan depends on the members and the number of buckets alone, not on the order of the members: every
- *   node computes it for itself. A changed weight or member moves few buckets, though not the fewest.
- * - With `previous` the fewest buckets move. When nothing has to change, the result is `previous` itself.
+ * - Without `previous` the plan depends on the members and the number of buckets alone, not on the
+ *   order of the members: every node computes it for itself. A changed weight or member moves few
+ *   buckets, though not the fewest.
+ * - With `previous` the fewest buckets move. When nothing has to change, the result is
+ *   `previous` itself.
  *
- * A `previous` with another number of buckets says nothing about the new ones: only its epoch counts.
+ * A `previous` with another number of buckets says nothing about the new ones: only
+ * its epoch counts.
  *
  * @throws FlowsieveError FLOWSIEVE_ARGUMENT
  */

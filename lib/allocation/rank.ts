@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 
-// The ranking behind a plan: how much each bucket wants each node (weighted rendezvous hashing, Thaler and Ravishankar
-// 1998; the weights as in Schindelhauer and Schomaker 2005). A bucket's cost at a node is -ln(u) / weight, where u in
-// (0, 1) comes from hashing the pair: the lower, the better. A node's cost depends on nothing but its own name and weight,
-// so a change of one node leaves every other preference as it was.
+// The ranking behind a plan: how much each bucket wants each node (weighted rendezvous hashing,
+// Thaler and Ravishankar 1998; the weights as in Schindelhauer and Schomaker 2005). A bucket's cost
+// at a node is -ln(u) / weight, where u in (0, 1) comes from hashing the pair: the lower, the
+// better. A node's cost depends on nothing but its own name and weight, so a change of one node
+// leaves every other preference as it was.
 //
-// All nodes must compute the same plan, whatever their Node version and machine. Therefore only operations that IEEE 754
-// and the language define to the last bit are used: + - * /, 32-bit integers and constants. Math.log is not among them.
+// All nodes must compute the same plan, whatever their Node version and machine. Therefore only
+// operations that IEEE 754 and the language define to the last bit are used: + - * /, 32-bit
+// integers and constants. Math.log is not among them.
 
 /** What the ranking knows of a node: its weight, and 64 bits that stand for its name. */
 export interface Ranked {
@@ -29,7 +31,10 @@ function mix(value: number): number {
   return bits ^ (bits >>> 16);
 }
 
-/** The natural logarithm of 0 < `value` < 1 by basic operations alone; within a few units in the last place. */
+/**
+ * The natural logarithm of 0 < `value` < 1 by basic operations alone; within a few units
+ * in the last place.
+ */
 export function naturalLogarithm(value: number): number {
   let mantissa = value;
   let doublings = 0;
@@ -37,7 +42,8 @@ export function naturalLogarithm(value: number): number {
     mantissa *= 2;
     doublings += 1;
   }
-  // ln m = 2 artanh((m - 1) / (m + 1)); the argument is at most 0.172, so eleven terms reach beyond 53 bits.
+  // ln m = 2 artanh((m - 1) / (m + 1)); the argument is at most 0.172, so eleven terms
+  // reach beyond 53 bits.
   const ratio = (mantissa - 1) / (mantissa + 1);
   const square = ratio * ratio;
   let sum = 0;

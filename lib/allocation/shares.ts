@@ -16,13 +16,15 @@ function exactShares(weights: readonly number[], buckets: number): Share[] {
 }
 
 /**
- * Shares by the largest remainder (Hamilton): everyone gets the whole part of its exact share, and the buckets that are
- * left go one each to those whose rest is largest. So every share is the exact one rounded down or up. Between equal rests
- * the one that comes first in `weights` wins; callers sort by name.
+ * Shares by the largest remainder (Hamilton): everyone gets the whole part of its exact share, and
+ * the buckets that are left go one each to those whose rest is largest. So every share is the
+ * exact one rounded down or up. Between equal rests the one that comes first in `weights` wins;
+ * callers sort by name.
  *
  * @param weights - not negative, at least one above 0
- * @param held - how many buckets each node has already. A node that has more than its whole part keeps one of the buckets that
- *   are left before the rests are looked at: otherwise a bucket would move although both nodes' shares were right.
+ * @param held - how many buckets each node has already. A node that has more than its whole part
+ *   keeps one of the buckets that are left before the rests are looked at: otherwise a bucket would
+ *   move although both nodes' shares were right.
  */
 export function shares(
   weights: readonly number[],

@@ -14,7 +14,10 @@ export async function explainCommand(what: string, options: ReplayCommandOptions
   }
 }
 
-/** A file, or the bytes of one frame in hexadecimal: from the Ethernet header on, or from the IP header on. */
+/**
+ * A file, or the bytes of one frame in hexadecimal: from the Ethernet header on, or from
+ * the IP header on.
+ */
 function inputOf(what: string): ReplayInput {
   const digits = what.replace(/[\s:]/g, '');
   if (existsSync(what) || !/^[0-9a-f]+$/i.test(digits)) return { path: what };
@@ -28,8 +31,8 @@ function inputOf(what: string): ReplayInput {
   return { frame, link: beginsWithIp(frame) ? 'raw' : 'ethernet' };
 }
 
-// An IP header says its version and its own length; an Ethernet header that looks the same would be a MAC address beginning
-// with 45 and a total length that fits the frame by chance.
+// An IP header says its version and its own length; an Ethernet header that looks the same would be
+// a MAC address beginning with 45 and a total length that fits the frame by chance.
 function beginsWithIp(frame: Buffer): boolean {
   if (frame.length < 20) return false;
   const version = (frame[0] as number) >> 4;

@@ -13,8 +13,8 @@ import { explainCommand } from './explain.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 
-// The command line: what there is, and which function does it. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration,
-// 3 missing privilege or kernel feature.
+// The command line: what there is, and which function does it. Exit codes: 0 done, 1 failed, 2
+// wrong usage or configuration, 3 missing privilege or kernel feature.
 
 const CONFIG = ['-c, --config <file>', 'configuration (YAML or JSON)'] as const;
 const JSON_OUTPUT = ['--json', 'for programs: JSON, one object a line'] as const;

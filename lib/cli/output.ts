@@ -1,4 +1,5 @@
-// What commands print: JSON for programs, aligned columns for people. Standard output carries nothing else.
+// What commands print: JSON for programs, aligned columns for people. Standard output
+// carries nothing else.
 
 /** Writes a line to standard output. */
 export function print(line: string): void {
@@ -34,7 +35,10 @@ export function columns(
   return [line(header), ...texts.map(line)].join('\n');
 }
 
-/** `address:port`, the address in brackets when it has colons itself; the address alone without a port. */
+/**
+ * `address:port`, the address in brackets when it has colons itself; the address
+ * alone without a port.
+ */
 export function endpointText({ address, port }: { address: string; port: number }): string {
   const shown = address.includes(':') ? `[${address}]` : address;
   return port === 0 ? address : `${shown}:${port}`;

@@ -5,8 +5,8 @@ import { Node } from '../node/index.js';
 import { print } from './output.js';
 
 /**
- * `flowsieve run -c FILE`: one node in the foreground. Prints `ready` when the first packet can be decided. SIGTERM and SIGINT
- * leave, SIGHUP reads the configuration again.
+ * `flowsieve run -c FILE`: one node in the foreground. Prints `ready` when the first packet can be
+ * decided. SIGTERM and SIGINT leave, SIGHUP reads the configuration again.
  *
  * Resolves with the exit code when the node has left.
  */
@@ -15,7 +15,8 @@ export async function runCommand(file: string): Promise<number> {
   const logger = createLogger({ bindings: { cluster: config.cluster, node: config.node } });
   // From the first change on the host, a signal has to find somebody who puts it back.
   const leave = signalled();
-  // A reload that comes too early has nothing to do: the file has just been read. Unheard, it would end the process.
+  // A reload that comes too early has nothing to do: the file has just been read. Unheard, it would
+  // end the process.
   let reload = (): void => {};
   process.on('SIGHUP', () => reload());
   const node = await Node.start(config, { logger });
@@ -38,7 +39,10 @@ export async function runCommand(file: string): Promise<number> {
   return leftBehind.length === 0 && reason !== 'error' ? 0 : 1;
 }
 
-/** Resolves with the name of the first signal that ends a node, or `error` when something was thrown that nobody expected. */
+/**
+ * Resolves with the name of the first signal that ends a node, or `error` when something was thrown
+ * that nobody expected.
+ */
 function signalled(): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve('SIGTERM'));
@@ -50,7 +54,10 @@ function signalled(): Promise<string> {
   });
 }
 
-/** A configuration that cannot be used changes nothing: the node goes on with what it has, and says why. */
+/**
+ * A configuration that cannot be used changes nothing: the node goes on with what it
+ * has, and says why.
+ */
 async function reloadFrom(file: string, node: Node, logger: Logger): Promise<void> {
   try {
     await node.reload(loadConfiguration(file));

@@ -14,7 +14,9 @@ export function familyOf(address: string): AddressFamily {
   return isIPv4(address) ? 'ipv4' : 'ipv6';
 }
 
-/** The one spelling of an address (RFC 5952 for IPv6), so that equal addresses are equal strings. */
+/**
+ * The one spelling of an address (RFC 5952 for IPv6), so that equal addresses are equal strings.
+ */
 export function canonicalAddress(address: string): string {
   return new SocketAddress({ address, family: familyOf(address) }).address;
 }
@@ -40,7 +42,8 @@ const UNUSABLE_LISTS = UNUSABLE.map(([what, network, bits, family]) => {
 /** What makes `address` impossible for a cluster or a node, or undefined when it can be used. */
 export function unusableAs(address: string): string | undefined {
   const family = familyOf(address);
-  // A list would also match an IPv4 subnet against a mapped IPv6 address: compare within the family only.
+  // A list would also match an IPv4 subnet against a mapped IPv6 address: compare within
+  // the family only.
   return UNUSABLE_LISTS.find(
     (entry) => entry.family === family && entry.list.check(address, family),
   )?.what;
@@ -61,9 +64,10 @@ export function isGroupLinkAddress(mac: string): boolean {
 /**
  * The MAC address that all nodes derive alike from what their configurations share.
  *
- * `multicast`: 01:00:5e and the low 23 bits of the first IPv4 cluster address, as RFC 1112 6.4 maps groups, so that
- * switches flood it; without an IPv4 address the 23 bits come from the digest below. `unicast`: 02 (locally
- * administered) and five bytes of the digest, SHA-256 of the cluster's name, a zero byte and the first address.
+ * `multicast`: 01:00:5e and the low 23 bits of the first IPv4 cluster address, as RFC 1112 6.4 maps
+ * groups, so that switches flood it; without an IPv4 address the 23 bits come from the digest
+ * below. `unicast`: 02 (locally administered) and five bytes of the digest, SHA-256 of the
+ * cluster's name, a zero byte and the first address.
  */
 export function deriveLinkAddress(
   link: 'multicast' | 'unicast',

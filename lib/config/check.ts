@@ -3,8 +3,8 @@ import { isGroupLinkAddress, unusableAs } from './addresses.js';
 import type { Salvaged } from './problems.js';
 import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
 
-// What no single key can say: the checks that compare several. They run on the valid parts of a configuration, so that
-// one bad value does not hide what else is wrong.
+// What no single key can say: the checks that compare several. They run on the valid parts of a
+// configuration, so that one bad value does not hide what else is wrong.
 
 /** The parts of a configuration that are valid by themselves, and the node's name. */
 export type Checkable = Salvaged<ParsedConfiguration> & { readonly node: string };
@@ -91,7 +91,8 @@ function* checkDistribution({ distribution = {} }: Checkable): Generator<Problem
     yield problem('distribution.key', `at least ${KEY_BYTES[hash]} bytes with hash ${hash}`, bytes);
   }
   if (!symmetric || fields.includes(undefined)) return;
-  // With only one side's field the two directions of a connection hash different values, whatever their order.
+  // With only one side's field the two directions of a connection hash different values,
+  // whatever their order.
   const pairs = [
     ['source', 'destination'],
     ['sourcePort', 'destinationPort'],

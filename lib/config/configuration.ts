@@ -39,7 +39,8 @@ type Completed = 'node' | 'nodes' | 'linkAddress' | 'admin' | 'secret';
 /**
  * A valid configuration with every default filled in, frozen all the way down.
  *
- * The secret itself is no part of it, only its file's name: whoever prints a configuration prints no secret.
+ * The secret itself is no part of it, only its file's name: whoever prints a configuration
+ * prints no secret.
  */
 export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> & {
   /** The name of this node. */
@@ -60,7 +61,8 @@ export function defaultSocket(cluster: string): string {
   return `/run/flowsieve/${cluster}.sock`;
 }
 
-// Without monitoring the status of a connection is not followed: whatever it is, the one timeout applies.
+// Without monitoring the status of a connection is not followed: whatever it is, the one
+// timeout applies.
 function effectiveTimeouts(parsed: ParsedConfiguration): ParsedConfiguration['timeouts'] {
   if (parsed.monitoring) return parsed.timeouts;
   const single = ({ established }: { established: number }) => ({

@@ -2,12 +2,18 @@ import { hkdfSync } from 'node:crypto';
 import { FlowsieveError } from '../errors/index.js';
 import type { Configuration, FieldName, HashName } from './configuration.js';
 
-/** Bytes of key material that the native layer takes; every hash function uses as many of the first as it needs. */
+/**
+ * Bytes of key material that the native layer takes; every hash function uses as many of the
+ * first as it needs.
+ */
 export const DISTRIBUTION_KEY_BYTES = 40;
 /** The `info` of the key's derivation: another purpose or another version gets another key. */
 export const DISTRIBUTION_KEY_INFO = 'flowsieve distribution v1';
 
-/** The distribution as the native layer takes it: everything that decides an opening packet's bucket. */
+/**
+ * The distribution as the native layer takes it: everything that decides an opening
+ * packet's bucket.
+ */
 export interface ResolvedDistribution {
   readonly hash: HashName;
   /** {@link DISTRIBUTION_KEY_BYTES} bytes. */
@@ -19,7 +25,8 @@ export interface ResolvedDistribution {
   readonly prefixes: Configuration['distribution']['prefixes'];
 }
 
-// The secret stays outside of the configuration so that nothing that prints a configuration prints it.
+// The secret stays outside of the configuration so that nothing that prints a
+// configuration prints it.
 const secrets = new WeakMap<Configuration, Buffer>();
 
 /** Remembers the secret that belongs to a configuration. */
@@ -36,7 +43,8 @@ function keyOf(config: Configuration): Buffer {
   }
   const material = secrets.get(config);
   if (secret && !material) {
-    // Falling back to the cluster's name would give this node another key than its peers: two would answer, or none.
+    // Falling back to the cluster's name would give this node another key than its peers: two would
+    // answer, or none.
     throw new FlowsieveError(
       'FLOWSIEVE_STATE',
       `Expected the content of ${secret.file} for secret but received a configuration that was parsed without it.`,
@@ -54,10 +62,12 @@ function keyOf(config: Configuration): Buffer {
 }
 
 /**
- * The distribution with its key: `distribution.key` with zeros behind it, or else HKDF-SHA256 (RFC 5869) of the secret with
- * the cluster's name as salt and {@link DISTRIBUTION_KEY_INFO} as info. Without a secret the cluster's name takes its place.
+ * The distribution with its key: `distribution.key` with zeros behind it, or else HKDF-SHA256
+ * (RFC 5869) of the secret with the cluster's name as salt and {@link DISTRIBUTION_KEY_INFO} as
+ * info. Without a secret the cluster's name takes its place.
  *
- * @throws FlowsieveError FLOWSIEVE_STATE when the configuration names a secret file and nobody has read it
+ * @throws FlowsieveError FLOWSIEVE_STATE when the configuration names a secret file and
+ * nobody has read it
  */
 export function resolveDistribution(config: Configuration): ResolvedDistribution {
   const { hash, fields, buckets, symmetric, prefixes } = config.distribution;

@@ -11,7 +11,9 @@ import { configurationSchema } from './schema.js';
 
 /** What the environment says to a configuration. */
 export interface ParseOptions {
-  /** The name of a node whose configuration does not say it; the machine's host name when not given. */
+  /**
+   * The name of a node whose configuration does not say it; the machine's host name when not given.
+   */
   readonly hostName?: string;
   /** What stands in front of the problems, for example the file's name. */
   readonly subject?: string;

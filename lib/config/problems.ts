@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { expectedSentence, type Problem, show } from '../errors/index.js';
 import type { LeafNotes } from './schema.js';
 
-// Turns what zod finds into problems with one sentence each, in the words that the schema's own notes provide.
+// Turns what zod finds into problems with one sentence each, in the words that the schema's
+// own notes provide.
 
 type Path = readonly PropertyKey[];
 
@@ -110,8 +111,9 @@ export type Salvaged<T> = T extends readonly (infer Element)[]
     : T;
 
 /**
- * The valid parts of an invalid input, defaults included, so that the checks that compare several keys can run on what
- * there is and all problems are named at once. List elements keep their places; unusable ones are undefined.
+ * The valid parts of an invalid input, defaults included, so that the checks that compare several
+ * keys can run on what there is and all problems are named at once. List elements keep their
+ * places; unusable ones are undefined.
  */
 export function salvage<T extends z.ZodType>(schema: T, input: unknown): Salvaged<z.output<T>> {
   return salvagePart(schema, input) as Salvaged<z.output<T>>;

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { canonicalAddress, isAddress, isLinkAddress } from './addresses.js';
 
-// The one description of a configuration. Types, validation, defaults and docs/reference/configuration.md come from here.
+// The one description of a configuration. Types, validation, defaults and
+// docs/reference/configuration.md come from here.
 //
-// Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in the documentation, and
-// so cannot differ. `refused` are values that the design has and this version does not.
+// Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in
+// the documentation, and so cannot differ. `refused` are values that the design has and this
+// version does not.
 
 /** What a leaf of the schema says about itself. */
 export interface LeafNotes {

@@ -1,6 +1,7 @@
 import type { Configuration } from './configuration.js';
 
-// What is allowed and deserves a second look. A warning is a whole sentence and never stops anything.
+// What is allowed and deserves a second look. A warning is a whole sentence and
+// never stops anything.
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
 const PROTOCOL_KEYS = ['sync', 'quorum', 'drain'];

@@ -1,6 +1,6 @@
 /**
- * What a command's exit status says: 0 done, 1 failed, 2 wrong usage or configuration, 3 missing privilege or
- * kernel feature.
+ * What a command's exit status says: 0 done, 1 failed, 2 wrong usage or configuration, 3 missing
+ * privilege or kernel feature.
  */
 export type ExitCode = 1 | 2 | 3;
 
@@ -13,8 +13,9 @@ export interface ErrorCodeInfo {
 }
 
 /**
- * Every error code there is: the type, the exit status and the documentation (docs/reference/errors.md) come from this
- * list. The native layer's error kinds (native/base/status.h) are the last six.
+ * Every error code there is: the type, the exit status and the documentation
+ * (docs/reference/errors.md) come from this list. The native layer's error kinds
+ * (native/base/status.h) are the last six.
  */
 export const ERROR_CODES = {
   FLOWSIEVE_CONFIGURATION: {

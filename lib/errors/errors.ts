@@ -95,7 +95,10 @@ export function expectedSentence(expected: string, subject: string, received: st
   return `Expected ${expected} for ${subject} but received ${received}.`;
 }
 
-/** The exit status for anything that was thrown: an error that is not ours is a failure like another. */
+/**
+ * The exit status for anything that was thrown: an error that is not ours is a
+ * failure like another.
+ */
 export function exitCodeOf(thrown: unknown): ExitCode {
   return thrown instanceof FlowsieveError ? thrown.exitCode : 1;
 }

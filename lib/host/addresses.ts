@@ -46,7 +46,10 @@ function ownAddress(local: string, family: 4 | 6, length: number): Interface['ad
   return { address: canonical(local, family), family, length };
 }
 
-/** Finds the capture interface and sees that it is up; bringing it up is the administrator's business, not ours. */
+/**
+ * Finds the capture interface and sees that it is up; bringing it up is the administrator's
+ * business, not ours.
+ */
 export function checkCapture(options: CheckedOptions, present: readonly Interface[]): void {
   const found = present.find((each) => each.name === options.interface);
   if (found === undefined) {
@@ -66,7 +69,10 @@ export function checkCapture(options: CheckedOptions, present: readonly Interfac
   }
 }
 
-/** Sees that no other interface has a cluster address, and that the delivery device's name is free or a TUN device's. */
+/**
+ * Sees that no other interface has a cluster address, and that the delivery device's name is free
+ * or a TUN device's.
+ */
 export function checkClash(options: CheckedOptions, present: readonly Interface[]): void {
   for (const { name, tun, addresses } of present) {
     if (name === options.device) {
@@ -91,7 +97,10 @@ function same(a: ClusterAddress, b: ClusterAddress): boolean {
   return a.family === b.family && a.address === b.address;
 }
 
-/** What {@link applyAddresses} will have to change on the TUN device: its addresses, and that it is up. */
+/**
+ * What {@link applyAddresses} will have to change on the TUN device: its addresses,
+ * and that it is up.
+ */
 export async function planAddresses(options: CheckedOptions): Promise<HostChange[]> {
   const { device } = options;
   const found = (await interfaces()).find((each) => each.name === device);
@@ -123,15 +132,19 @@ export async function applyAddresses(changes: readonly HostChange[]): Promise<vo
       await run('ip', ['link', 'set', 'dev', target, 'up']);
     } else {
       const [device, address] = splitTarget(target);
-      // An address with no preferred life left answers like any other, but the kernel does not choose it as the source of this
-      // host's own connections when the capture interface has no IPv6 address that would do.
+      // An address with no preferred life left answers like any other, but the kernel does not
+      // choose it as the source of this host's own connections when the capture interface has no
+      // IPv6 address that would do.
       const flags = address.includes(':') ? ['preferred_lft', '0', 'nodad'] : [];
       await run('ip', ['addr', 'add', address, 'dev', device, ...flags]);
     }
   }
 }
 
-/** Takes an address off, or the device down; what is gone already, with its device or without, is no failure. */
+/**
+ * Takes an address off, or the device down; what is gone already, with its device or
+ * without, is no failure.
+ */
 export async function undoAddress(change: HostChange): Promise<void> {
   const { kind, target } = change;
   const [device, address] = kind === 'link' ? [target, ''] : splitTarget(target);

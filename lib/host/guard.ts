@@ -4,23 +4,30 @@
 //                    /
 //   wire -> driver -+-> netdev ingress: the guard drops what is for the cluster -> IP stack
 //
-// The taps come before the ingress hook, so flowsieve sees every frame and the kernel sees none of the cluster's. One table of the family
-// `netdev` per cluster, replaced in one transaction, with one chain on the capture interface and one counter per rule:
+// The taps come before the ingress hook, so flowsieve sees every frame and the kernel sees none of
+// the cluster's. One table of the family `netdev` per cluster, replaced in one transaction, with
+// one chain on the capture interface and one counter per rule:
 //
-//   ipv4, ipv6    packets to a cluster address. The kernel has moved the outermost VLAN tag out of the way before the hook, so that these
-//                 match with one tag (802.1Q or 802.1ad) or without.
-//   stacked       the same behind two tags: there the network header begins with the inner tag, so the offsets are four bytes larger
-//   resolution4   ARP requests for a cluster address. arp_ignore silences the capture interface itself; this silences its VLAN interfaces,
-//                 and hosts with conf/all/arp_ignore = 3 (sysctls.ts).
-//   resolution6   neighbour solicitations for a cluster address. The kernel answers these only for addresses of the very interface that
-//                 they came in on, so never for one on the TUN device, but for the one exception that this rule is for: a proxy entry
+//   ipv4, ipv6    packets to a cluster address. The kernel has moved the outermost VLAN tag out of
+//                 the way before the hook, so that these match with one tag (802.1Q or 802.1ad) or
+//                 without.
+//   stacked       the same behind two tags: there the network header begins with the inner tag, so
+//                 the offsets are four bytes larger.
+//   resolution4   ARP requests for a cluster address. arp_ignore silences the capture interface
+//                 itself; this silences its VLAN interfaces, and hosts with
+//                 conf/all/arp_ignore = 3 (sysctls.ts).
+//   resolution6   neighbour solicitations for a cluster address. The kernel answers these only for
+//                 addresses of the very interface that they came in on, so never for one on the TUN
+//                 device, but for the one exception that this rule is for: a proxy entry
 //                 (`ip -6 neigh add proxy`).
 //
-// Loopback never comes by here: what this host sends to the cluster address itself goes to its own sockets, guard or not.
+// Loopback never comes by here: what this host sends to the cluster address itself goes to its own
+// sockets, guard or not.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { FlowsieveError } from '../errors/index.js';
-// Not from the room's index, which loads the native module: the host must be testable and cleaned up without it.
+// Not from the room's index, which loads the native module: the host must be testable and
+// cleaned up without it.
 import { addressBytes } from '../native/records.js';
 import type { HostChange } from './journal.js';
 import type { CheckedOptions, ClusterAddress } from './options.js';
@@ -48,7 +55,10 @@ export interface GuardStatus {
 // Before whatever else is hooked to this interface: nothing of the cluster is to be seen by it.
 const PRIORITY = -500;
 
-/** The table's name: letters, digits and underscores of the cluster's; a short hash keeps names apart that this makes equal. */
+/**
+ * The table's name: letters, digits and underscores of the cluster's; a short hash keeps names
+ * apart that this makes equal.
+ */
 export function tableName(cluster: string): string {
   const plain = cluster.replace(/[^A-Za-z0-9_]/g, '_');
   if (plain === cluster) return `flowsieve_${plain}`;

@@ -1,9 +1,12 @@
-// Everything that the live path sets on this host, in the one order in which the kernel never answers for a cluster address by itself:
+// Everything that the live path sets on this host, in the one order in which the kernel never
+// answers for a cluster address by itself:
 //
-//   guard -> settings of the capture interface -> (the engine makes the TUN device) -> its settings -> cluster addresses -> up
+//   guard -> settings of the capture interface -> (the engine makes the TUN device)
+//         -> its settings -> cluster addresses -> up
 //
-// and undone in the reverse. What is set is in the journal before it is set (journal.ts), so that `status` can list it, and so that the next
-// start can undo what a crash left; the guard of a crashed process stays in force until the new one replaces it.
+// and undone in the reverse. What is set is in the journal before it is set (journal.ts), so that
+// `status` can list it, and so that the next start can undo what a crash left; the guard of a
+// crashed process stays in force until the new one replaces it.
 import {
   applyAddresses,
   checkCapture,
@@ -32,10 +35,11 @@ export class Host {
   ) {}
 
   /**
-   * Checks the host, cleans up what a crashed process left, puts the guard up and sets the capture interface.
+   * Checks the host, cleans up what a crashed process left, puts the guard up and sets the
+   * capture interface.
    *
-   * @throws FlowsieveError with nothing left changed. FLOWSIEVE_MISSING and FLOWSIEVE_PRIVILEGE name what is missing; FLOWSIEVE_STATE means
-   * that another process runs this cluster here.
+   * @throws FlowsieveError with nothing left changed. FLOWSIEVE_MISSING and FLOWSIEVE_PRIVILEGE
+   * name what is missing; FLOWSIEVE_STATE means that another process runs this cluster here.
    */
   static async prepare(hostOptions: HostOptions): Promise<Host> {
     const options = checkOptions(hostOptions);
@@ -58,8 +62,9 @@ export class Host {
   }
 
   /**
-   * Gives the TUN device its settings and the cluster addresses, and brings it up. To be called when the engine has made the device and is
-   * ready to read from the ring: from then on this host can answer.
+   * Gives the TUN device its settings and the cluster addresses, and brings it up. To be called
+   * when the engine has made the device and is ready to read from the ring: from then on this
+   * host can answer.
    *
    * @throws FlowsieveError when something is refused; {@link undo} then takes back what was done.
    */
@@ -77,7 +82,10 @@ export class Host {
     return this.journal.list();
   }
 
-  /** The guard as the kernel has it now, with what it dropped. Whoever asks while it is being asked gets the same answer. */
+  /**
+   * The guard as the kernel has it now, with what it dropped. Whoever asks while it is being asked
+   * gets the same answer.
+   */
   guardStatus(): Promise<GuardStatus> {
     this.asking ??= guardStatus(this.options.cluster).finally(() => {
       this.asking = undefined;
@@ -86,9 +94,10 @@ export class Host {
   }
 
   /**
-   * Puts everything back, the latest first, and gives the journal up. Never throws: whatever cannot be put back does not keep the rest from it,
-   * stays in the journal for the next start, and is told in the returned sentences. When another process has taken the cluster over, what is
-   * set is that one's, and nothing is touched.
+   * Puts everything back, the latest first, and gives the journal up. Never throws: whatever cannot
+   * be put back does not keep the rest from it, stays in the journal for the next start, and is
+   * told in the returned sentences. When another process has taken the cluster over, what is set is
+   * that one's, and nothing is touched.
    */
   async undo(): Promise<readonly string[]> {
     try {
@@ -106,7 +115,9 @@ export class Host {
     return sentences;
   }
 
-  /** Undoes what a dead process left, but for its guard: {@link guard} replaces that without a gap. */
+  /**
+   * Undoes what a dead process left, but for its guard: {@link guard} replaces that without a gap.
+   */
   private async cleanUp(): Promise<void> {
     const { leftover } = this.journal;
     if (leftover === undefined) return;
@@ -133,7 +144,8 @@ export class Host {
     try {
       await installGuard(this.options);
     } catch (error) {
-      // The transaction changed nothing, so there is nothing of it to undo; without the privilege that could not even be tried.
+      // The transaction changed nothing, so there is nothing of it to undo; without the privilege
+      // that could not even be tried.
       await this.journal.replaceChanges(before);
       throw error;
     }

@@ -1,16 +1,19 @@
 // What this host will have to be given back.
 //
-// Before anything is changed, the change and the value that it replaces are written to RUN/CLUSTER.journal.json: into a temporary file,
-// flushed, renamed over the old one. So whatever the moment of a crash, the journal knows at least every change that was made; that it may
-// also know one that was not made does no harm, because undoing looks first (changes.ts).
+// Before anything is changed, the change and the value that it replaces are written to
+// RUN/CLUSTER.journal.json: into a temporary file, flushed, renamed over the old one. So whatever
+// the moment of a crash, the journal knows at least every change that was made; that it may also
+// know one that was not made does no harm, because undoing looks first.
 //
 //   record(changes) -> the changes are made -> ... -> they are undone -> remove()
 //
-// The journal is also the claim on the cluster's name on this host: it says who holds it (pid and start time). A new claim is made by link(2),
-// which only one of two can do; a dead holder's claim is taken over by rename, and every later write first looks whether it is still ours, so
-// that the loser of a race after a crash finds out at its next step.
+// The journal is also the claim on the cluster's name on this host: it says who holds it (pid and
+// start time). A new claim is made by link(2), which only one of two can do; a dead holder's claim
+// is taken over by rename, and every later write first looks whether it is still ours, so that the
+// loser of a race after a crash finds out at its next step.
 //
-// It does not survive a reboot in force: the boot id is part of it, and what an earlier boot had set is gone with it.
+// It does not survive a reboot in force: the boot id is part of it, and what an earlier boot had
+// set is gone with it.
 import { link, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -18,20 +21,27 @@ import { FlowsieveError } from '../errors/index.js';
 import type { CheckedOptions } from './options.js';
 import { isAlive, isRunning, ownIdentity, type ProcessIdentity, sameProcess } from './process.js';
 
-/** What a change is made to: a file below /proc/sys, an nftables table, an address of a device, a device's up or down. */
+/**
+ * What a change is made to: a file below /proc/sys, an nftables table, an address of a device, a
+ * device's up or down.
+ */
 export type ChangeKind = 'sysctl' | 'nftTable' | 'address' | 'link';
 
 /** One thing that is set on the host. */
 export interface HostChange {
   readonly kind: ChangeKind;
-  /** sysctl: path below /proc/sys · nftTable: `netdev NAME` · address: `DEVICE ADDRESS/LENGTH` · link: `DEVICE` */
+  /**
+   * sysctl: path below /proc/sys · nftTable: `netdev NAME` · address: `DEVICE ADDRESS/LENGTH`
+   * · link: `DEVICE`
+   */
   readonly target: string;
   /** What was there before; null when nothing was. */
   readonly previous: string | null;
   readonly set: string;
 }
 
-// The targets are checked as well as the shape: what stands here is written to files below /proc/sys and handed to programs.
+// The targets are checked as well as the shape: what stands here is written to files below
+// /proc/sys and handed to programs.
 const changeSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('sysctl'),
@@ -99,8 +109,8 @@ export class Journal {
   /**
    * Claims the cluster's name on this host.
    *
-   * @throws FlowsieveError FLOWSIEVE_STATE (exit status 1) when a live process holds it: nothing is missing on the host then, there is merely
-   * one flowsieve too many.
+   * @throws FlowsieveError FLOWSIEVE_STATE (exit status 1) when a live process holds it: nothing is
+   * missing on the host then, there is merely one flowsieve too many.
    */
   static async open(options: Pick<CheckedOptions, 'cluster' | 'runDirectory'>): Promise<Journal> {
     const path = join(options.runDirectory, `${options.cluster}.journal.json`);
@@ -150,7 +160,8 @@ export class Journal {
     }
   }
 
-  // The time between this look and the rename that follows is all that is left to two that start at once after a crash.
+  // The time between this look and the rename that follows is all that is left to two that start at
+  // once after a crash.
   private async checkStillDead(dead: ProcessIdentity): Promise<void> {
     const found = await readJournal(this.path);
     if (found.state === 'written' && !sameProcess(found.written.holder, dead)) {

@@ -1,4 +1,5 @@
-// What this room is told, checked once: everything below may put these values into scripts and paths.
+// What this room is told, checked once: everything below may put these values into
+// scripts and paths.
 import { isIP, SocketAddress } from 'node:net';
 import { expectedSentence, FlowsieveError, show } from '../errors/index.js';
 
@@ -12,7 +13,10 @@ export interface HostOptions {
   readonly interface: string;
   /** The TUN device that delivers (`deliver.device`). */
   readonly device: string;
-  /** Where the journal is kept; default `/run/flowsieve`. Nodes of one cluster on one host need one each. */
+  /**
+   * Where the journal is kept; default `/run/flowsieve`. Nodes of one cluster on one
+   * host need one each.
+   */
   readonly runDirectory?: string;
   /** Told, in sentences, what a clean-up did and what it could not do. */
   readonly onNotice?: (sentence: string) => void;
@@ -34,12 +38,16 @@ export interface CheckedOptions {
   readonly onNotice: (sentence: string) => void;
 }
 
-// The kernel's own rule (dev_valid_name: 1..15 bytes, no slash, colon or white space, not . or ..), less what an nft script would need escaped,
-// what a program would take for an option, and the two folders of /proc/sys/net/ipv4/conf that are no interface's.
+// The kernel's own rule (dev_valid_name: 1..15 bytes, no slash, colon or white space, not . or ..),
+// less what an nft script would need escaped, what a program would take for an option, and the two
+// folders of /proc/sys/net/ipv4/conf that are no interface's.
 const INTERFACE_NAME = /^(?!(?:\.{1,2}|all|default)$)[^-\s/:"\\*][^\s/:"\\*]{0,14}$/;
 const CLUSTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
-/** Checks what the caller hands in; it is mostly checked already, but what becomes a path or a script is checked here. */
+/**
+ * Checks what the caller hands in; it is mostly checked already, but what becomes a path or a
+ * script is checked here.
+ */
 export function checkOptions(options: HostOptions): CheckedOptions {
   const { cluster, device } = options;
   if (!CLUSTER_NAME.test(cluster)) {

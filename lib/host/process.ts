@@ -45,7 +45,8 @@ async function startTimeOf(pid: number): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-  // Field 2, the program's name, stands in parentheses and may hold anything; field 3 (state) follows the last one.
+  // Field 2, the program's name, stands in parentheses and may hold anything; field 3 (state)
+  // follows the last one.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   return state === 'Z' || state === 'X' ? undefined : fields[19];

@@ -11,7 +11,8 @@ export type Program = keyof typeof PACKAGES;
 const DEADLINE_MS = 10_000;
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 
-// What the two programs say when the kernel answered EPERM or EACCES; they are run in the C locale, so it is always this.
+// What the two programs say when the kernel answered EPERM or EACCES; they are run in the C locale,
+// so it is always this.
 const REFUSED = /Operation not permitted|Permission denied|must be root/;
 
 /** A program that ran and failed; `said` is the first line of what it wrote to standard error. */
@@ -35,8 +36,8 @@ export class ProgramError extends FlowsieveError {
 /**
  * Runs `ip` or `nft` to its end and returns what it wrote to standard output.
  *
- * @throws FlowsieveError FLOWSIEVE_MISSING when the program is not installed, FLOWSIEVE_PRIVILEGE when the kernel refused,
- * and {@link ProgramError} for every other failure.
+ * @throws FlowsieveError FLOWSIEVE_MISSING when the program is not installed, FLOWSIEVE_PRIVILEGE
+ * when the kernel refused, and {@link ProgramError} for every other failure.
  */
 export function run(program: Program, args: readonly string[], input?: string): Promise<string> {
   return new Promise((resolve, reject) => {

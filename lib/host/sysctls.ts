@@ -1,26 +1,36 @@
-// The settings of the two interfaces, through /proc/sys. Its files are used directly because an interface's name may hold a dot, which the
-// dotted names of sysctl(8) cannot tell from a separator.
+// The settings of the two interfaces, through /proc/sys. Its files are used directly
+// because an interface's name may hold a dot, which the dotted names of sysctl(8) cannot
+// tell from a separator.
 //
 // On the capture interface (only when there is an IPv4 cluster address):
-//   arp_ignore    1  answer ARP for addresses of this interface alone; with 0 the kernel answers for the address on the TUN device, with its
-//                    own MAC. 2 and 8 are narrower and stay. The kernel takes the larger of conf/all and the interface, which is why conf/all
-//                    needs no change, and why a conf/all of 3 (it answers for global addresses again) is left to the guard's ARP rule.
-//   arp_announce  2  ask with the best local address of this interface as the sender, or the neighbours learn the node's MAC for the cluster
-//                    address from our own questions. The larger of the two counts again; 2 is the largest.
+//   arp_ignore    1  answer ARP for addresses of this interface alone; with 0 the kernel answers
+//                    for the address on the TUN device, with its own MAC. 2 and 8 are narrower and
+//                    stay. The kernel takes the larger of conf/all and the interface, which is why
+//                    conf/all needs no change, and why a conf/all of 3 (it answers for global
+//                    addresses again) is left to the guard's ARP rule.
+//   arp_announce  2  ask with the best local address of this interface as the sender, or the
+//                    neighbours learn the node's MAC for the cluster address from our own
+//                    questions. The larger of the two counts again; 2 is the largest.
 //
 // On the TUN device:
-//   rp_filter     0  a client is reached by the capture interface, so strict filtering would drop all that the device delivers. The
-//                    kernel takes the larger of conf/all and the interface: where conf/all is not 0, 2 (loose) is set, which overrides a strict 1.
-//   accept_ra 0, addr_gen_mode 1 (none), accept_dad 0, and disable_ipv6 0 where there is an IPv6 cluster address: nothing is ever said on
-//                    the device's own account, and its addresses can be used at once. All of them vanish with the device. On one that outlives
-//                    us they are put back, but for addr_gen_mode: writing that makes the kernel generate an address at once, which would
-//                    be more of a trace than the setting is.
+//   rp_filter     0  a client is reached by the capture interface, so strict filtering would drop
+//                    all that the device delivers. The kernel takes the larger of conf/all and the
+//                    interface: where conf/all is not 0, 2 (loose) is set, which overrides a
+//                    strict 1.
+//   accept_ra     0, addr_gen_mode 1 (none), accept_dad 0, and disable_ipv6 0 where there is an
+//                    IPv6 cluster address: nothing is ever said on the device's own account, and
+//                    its addresses can be used at once. All of them vanish with the device. On one
+//                    that outlives us they are put back, but for addr_gen_mode: writing that makes
+//                    the kernel generate an address at once, which would be more of a trace than
+//                    the setting is.
 //
-// Not needed, tried with client and node in one subnet: accept_local (the packets' source is never an address of this host), proxy_arp, and
-// anything about forwarding; the packets are delivered, not forwarded.
+// Not needed, tried with client and node in one subnet: accept_local (the packets' source is
+// never an address of this host), proxy_arp, and anything about forwarding; the packets are
+// delivered, not forwarded.
 //
-// Not covered: an interface that is not the capture interface but hangs on the same segment. It answers ARP for the cluster address like any
-// Linux host with two legs; its own arp_ignore is the administrator's.
+// Not covered: an interface that is not the capture interface but hangs on the same segment. It
+// answers ARP for the cluster address like any Linux host with two legs; its own arp_ignore is
+// the administrator's.
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { FlowsieveError } from '../errors/index.js';
 import type { HostChange } from './journal.js';
@@ -57,7 +67,8 @@ export async function planTun(options: CheckedOptions): Promise<HostChange[]> {
   const folder = `net/ipv6/conf/${device}`;
   const ipv6Wanted = options.addresses.some((each) => each.family === 6);
   if (await exists('net/ipv6')) {
-    // disable_ipv6 comes last: by then nothing is left that the device could say when IPv6 begins on it.
+    // disable_ipv6 comes last: by then nothing is left that the device could say when
+    // IPv6 begins on it.
     wanted.push(
       { target: folder + STAYS, value: () => 1 },
       { target: `${folder}/accept_ra`, value: () => 0 },
@@ -80,8 +91,8 @@ export async function applySysctls(changes: readonly HostChange[]): Promise<void
 }
 
 /**
- * Puts the previous value back. A value that is neither ours nor the previous one was set by somebody else meanwhile: it stays, and the
- * returned sentence says so.
+ * Puts the previous value back. A value that is neither ours nor the previous one was set by
+ * somebody else meanwhile: it stays, and the returned sentence says so.
  */
 export async function undoSysctl(change: HostChange): Promise<string | undefined> {
   // The interface may be gone, and its settings with it.

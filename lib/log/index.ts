@@ -30,9 +30,9 @@ function isLogLevel(level: string): level is LogLevel {
 }
 
 /**
- * A logger: one JSON object a line, to standard error, because standard output belongs to the line `ready` and to what
- * commands print. The level comes from FLOWSIEVE_LOG, `info` without it. Lines are written at once, not buffered: the last
- * line before a crash is the one that is wanted.
+ * A logger: one JSON object a line, to standard error, because standard output belongs to the line
+ * `ready` and to what commands print. The level comes from FLOWSIEVE_LOG, `info` without it. Lines
+ * are written at once, not buffered: the last line before a crash is the one that is wanted.
  *
  * A level that does not exist does not stop a node: it is `info` then, and the first line says so.
  */

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// What native/addon exports, as it crosses: numbers by position, structs in buffers. The files beside this one give it names.
+// What native/addon exports, as it crosses: numbers by position, structs in buffers. The files
+// beside this one give it names.
 
 /** The criteria of the distribution as the addon takes them. */
 export interface NativeDistribution {
@@ -88,7 +89,9 @@ export interface NativeEngine {
   /** Resolves when every worker decides by the new criteria. */
   replaceCriteria(criteria: NativeCriteria): Promise<void>;
   snapshot(): Promise<NativeWorkerSnapshot[]>;
-  /** One block of one worker's records; a cursor of 0n begins, and ends. `now` is the worker's tick. */
+  /**
+   * One block of one worker's records; a cursor of 0n begins, and ends. `now` is the worker's tick.
+   */
   connections(
     worker: number,
     cursor: bigint,

@@ -13,7 +13,10 @@ export interface NamedCounters {
   drops: Counts;
 }
 
-/** Adds up the counters of several workers and names them; of the drop reasons only those that occurred. */
+/**
+ * Adds up the counters of several workers and names them; of the drop reasons only
+ * those that occurred.
+ */
 export function nameCounters(all: readonly NativeCounters[]): NamedCounters {
   const counters: Counts = {};
   vocabulary.counters.forEach(({ name }, i) => {
@@ -27,7 +30,10 @@ export function nameCounters(all: readonly NativeCounters[]): NamedCounters {
   return { counters, drops };
 }
 
-/** The six classes of the decision, `'1'` to `'6'`; those that did not occur are left out unless `all`. */
+/**
+ * The six classes of the decision, `'1'` to `'6'`; those that did not occur are left
+ * out unless `all`.
+ */
 export function classesOf(counters: Counts, all: boolean): Counts {
   const classes: Counts = {};
   for (let each = 1; each <= 6; each += 1) {

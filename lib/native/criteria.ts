@@ -22,8 +22,8 @@ const FIELD_BITS: Readonly<Record<FieldName, number>> = {
 };
 
 /**
- * The indexes under which the native layer knows nodes. A name keeps its index as long as the process lives, whatever
- * happens to the list of nodes: records of connections carry the index.
+ * The indexes under which the native layer knows nodes. A name keeps its index as long as the
+ * process lives, whatever happens to the list of nodes: records of connections carry the index.
  */
 export class NodeIndexes {
   private readonly byName = new Map<string, number>();

@@ -12,7 +12,8 @@ export interface Hashed {
 }
 
 /**
- * The bucket of a connection, as every node of the cluster computes it for the packet that opens it.
+ * The bucket of a connection, as every node of the cluster computes it for the
+ * packet that opens it.
  *
  * @param flow - from the client (source) to the server (destination)
  */

@@ -1,7 +1,8 @@
 import { SocketAddress } from 'node:net';
 
-// The layouts of native/packet/key.h, native/table/record.h and native/worker/ledger.h, read from the buffers in which
-// they cross. All processors that Node supports on Linux today and that we run on are little-endian.
+// The layouts of native/packet/key.h, native/table/record.h and native/worker/ledger.h, read from
+// the buffers in which they cross. All processors that Node supports on Linux today and that we run
+// on are little-endian.
 
 /** Where a record stands in a buffer of records. */
 export const RECORD_BYTES = 64;

@@ -1,7 +1,8 @@
 import type { Counts } from '../native/index.js';
 import type { Alarm } from './types.js';
 
-// An alarm is raised when a counter that should stand still grows, and stands until it has been still for a while.
+// An alarm is raised when a counter that should stand still grows, and stands until it has been
+// still for a while.
 
 interface Rule {
   readonly name: string;

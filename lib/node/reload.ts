@@ -27,7 +27,8 @@ export function compareForReload(
     JSON.stringify(running[key]) !== JSON.stringify(next[key]);
   const nodesChanged = JSON.stringify(nodes) !== JSON.stringify(next.nodes);
   if (nodesChanged && running.tracking === 'own') {
-    // This node knows nothing of the others' connections: it would answer for those whose bucket becomes its own.
+    // This node knows nothing of the others' connections: it would answer for those whose bucket
+    // becomes its own.
     throw new FlowsieveError(
       'FLOWSIEVE_STATE',
       'Expected tracking observe for a change of nodes while connections are open but received tracking own.',

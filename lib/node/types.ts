@@ -1,7 +1,9 @@
-// What a running node shows of itself: the contract of `status --json`, `connections --json` and `allocation --json`, of the admin
-// server's answers, and of the TypeScript API. Fields are added here, never renamed: scripts outside rely on them.
+// What a running node shows of itself: the contract of `status --json`, `connections --json` and
+// `allocation --json`, of the admin server's answers, and of the TypeScript API. Fields are added
+// here, never renamed: scripts outside rely on them.
 //
-// Times are seconds, as in `replay --json`: since the Unix epoch, or a duration, always with their fraction.
+// Times are seconds, as in `replay --json`: since the Unix epoch, or a duration, always
+// with their fraction.
 import type { GuardStatus, HostChange } from '../host/index.js';
 
 /** What a node is doing in its cluster. */
@@ -17,7 +19,9 @@ export interface MemberStatus {
   readonly weight: number;
   /** How many buckets it owns. */
   readonly buckets: number;
-  /** When it was last heard of; null when nobody listens for it (static membership) or it never was. */
+  /**
+   * When it was last heard of; null when nobody listens for it (static membership) or it never was.
+   */
   readonly lastSeen: number | null;
 }
 
@@ -165,8 +169,9 @@ export interface ConnectionsQuery {
 }
 
 /**
- * Some of the connections. A page can be short, even empty, and still not be the last: only `cursor` tells. What is in the table all the
- * while comes exactly once; what is entered or removed between two pages may come or not.
+ * Some of the connections. A page can be short, even empty, and still not be the last: only
+ * `cursor` tells. What is in the table all the while comes exactly once; what is entered or removed
+ * between two pages may come or not.
  */
 export interface ConnectionsPage {
   readonly connections: readonly ConnectionView[];
@@ -189,7 +194,10 @@ export interface AllocationView {
   }[];
 }
 
-/** The words of the counters and drop reasons with their sentences; they come from native/count/counters.h. */
+/**
+ * The words of the counters and drop reasons with their sentences; they come from
+ * native/count/counters.h.
+ */
 export interface CounterVocabulary {
   readonly counters: readonly { readonly name: string; readonly text: string }[];
   readonly drops: readonly { readonly name: string; readonly text: string }[];

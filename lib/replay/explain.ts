@@ -45,7 +45,8 @@ const TCP_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
 ];
 
 /**
- * Tells for every packet of a capture, or for one frame, what was read in it and why the decision fell as it did.
+ * Tells for every packet of a capture, or for one frame, what was read in it and why the
+ * decision fell as it did.
  *
  * @throws FlowsieveError as replay() does
  */
@@ -86,7 +87,8 @@ function explained(packet: NativeExplained, names: readonly string[]): Explained
 
 const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
 
-// The outer header's family is not said apart: a mapped address is an IPv4 one, as no IPv6 packet on a wire carries one.
+// The outer header's family is not said apart: a mapped address is an IPv4 one, as no IPv6 packet
+// on a wire carries one.
 function outerAddress(bytes: Buffer): string {
   return addressText(bytes, bytes.subarray(0, 12).equals(MAPPED));
 }

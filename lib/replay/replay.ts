@@ -64,11 +64,13 @@ export type ReplayLine = ReplayConnection | ReplaySummary;
 const FRAMES_A_STEP = 65_536;
 
 /**
- * Runs a capture through the engine: the same parser, tables and decision as on the live path, with the capture's own clock.
+ * Runs a capture through the engine: the same parser, tables and decision as on the live path, with
+ * the capture's own clock.
  *
  * @param path - pcap or pcapng; Ethernet, raw IP, Linux cooked v1 and v2, BSD loopback
  * @returns the connections as they end, then one summary
- * @throws FlowsieveError FLOWSIEVE_FORMAT for a file or a link type that cannot be read, FLOWSIEVE_MISSING without the file
+ * @throws FlowsieveError FLOWSIEVE_FORMAT for a file or a link type that cannot be read,
+ * FLOWSIEVE_MISSING without the file
  */
 export async function* replay(
   path: string,

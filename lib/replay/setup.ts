@@ -11,7 +11,10 @@ import {
 
 /** How a capture is read. */
 export interface ReplayOptions {
-  /** The cluster; without it every IP packet is cluster traffic and the first packet's sender is the client. */
+  /**
+   * The cluster; without it every IP packet is cluster traffic and the first packet's
+   * sender is the client.
+   */
   readonly config?: Configuration | undefined;
   /** That many nodes of equal weight, node-1 …, instead of the configuration's. */
   readonly nodes?: number | undefined;

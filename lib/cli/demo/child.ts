@@ -16,8 +16,8 @@ export interface ChildOptions {
 const LINES_KEPT = 10_000;
 
 /**
- * A running program whose output is read line by line. The last ten thousand lines are kept, so that waiting for a line cannot miss one that came
- * before the wait began.
+ * A running program whose output is read line by line. The last ten thousand lines are kept, so
+ * that waiting for a line cannot miss one that came before the wait began.
  */
 export class Child {
   /** Resolves when the program has ended and its output has been read to the end. Never rejects. */
@@ -58,7 +58,9 @@ export class Child {
     });
   }
 
-  /** The process id; it stays the program's own, because every wrapper around it replaces itself. */
+  /**
+   * The process id; it stays the program's own, because every wrapper around it replaces itself.
+   */
   get pid(): number {
     return this.process.pid ?? -1;
   }
@@ -78,7 +80,10 @@ export class Child {
     return this.complaints;
   }
 
-  /** Calls `listener` for every line of standard output from now on; the returned function ends that. */
+  /**
+   * Calls `listener` for every line of standard output from now on; the returned
+   * function ends that.
+   */
   onLine(listener: (line: string) => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -94,7 +99,10 @@ export class Child {
     this.process.stdin?.end(text ?? '');
   }
 
-  /** The first line of standard output that `wanted` accepts, whether it has come already or is still to come. */
+  /**
+   * The first line of standard output that `wanted` accepts, whether it has come already or
+   * is still to come.
+   */
   async line(wanted: (line: string) => boolean, deadlineMs = 10_000): Promise<string> {
     const past = this.output.find(wanted);
     if (past !== undefined) return past;
@@ -157,7 +165,10 @@ export function describeEnd(end: Ended): string {
   return end.signal === null ? `code ${end.code}` : `signal ${end.signal}`;
 }
 
-/** Waits until `condition` gives a value that is neither undefined nor false; asks again every `everyMs`. */
+/**
+ * Waits until `condition` gives a value that is neither undefined nor false; asks again
+ * every `everyMs`.
+ */
 export async function until<T>(
   what: string,
   condition: () => Promise<T | undefined | false> | T | undefined | false,

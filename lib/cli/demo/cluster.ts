@@ -1,9 +1,11 @@
-// A laboratory wired as a cluster: a switch, nodes with a server each, and a client, by default in one segment.
+// A laboratory wired as a cluster: a switch, nodes with a server each, and a client, by
+// default in one segment.
 //
 //   client 192.0.2.200 ─────────────────┐
-//   (or 198.51.100.200 ── router .254 ──┤ switch ├── node-1 192.0.2.1, node-2 192.0.2.2, …      cluster address 192.0.2.100
+//   (or 198.51.100.200 ── router .254) ─┤ switch ├── node-1 192.0.2.1, node-2 192.0.2.2, …
 //
-// and the same with 2001:db8::/64. Whether flowsieve runs on the nodes or one node's kernel has the cluster address is the caller's choice.
+// The cluster address is 192.0.2.100, and all is there in 2001:db8::/64 as well. Whether flowsieve
+// runs on the nodes or one node's kernel has the cluster address is the caller's choice.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -107,7 +109,10 @@ export class Cluster {
     await Promise.all(nodes.map((node) => node.daemon?.stop(signal, 5_000)));
   }
 
-  /** What the node says about itself: what `flowsieve status --json` prints, without starting a program each time. */
+  /**
+   * What the node says about itself: what `flowsieve status --json` prints, without starting a
+   * program each time.
+   */
   status(node: ClusterNode): Promise<Status> {
     const socket = join(this.lab.runDirectory(node.name), `${CLUSTER}.sock`);
     return new AdminClient({ cluster: CLUSTER, socket }).status();
@@ -119,8 +124,8 @@ export class Cluster {
   }
 
   /**
-   * Counters come up by copying, a moment after the packets: reads them until two readings agree on what entered a table. What open
-   * connections go on saying does not matter here.
+   * Counters come up by copying, a moment after the packets: reads them until two readings agree on
+   * what entered a table. What open connections go on saying does not matter here.
    */
   quiet(): Promise<Status[]> {
     let last = '';
@@ -135,7 +140,10 @@ export class Cluster {
     });
   }
 
-  /** Rewrites the configuration files with these weights and signals every node; does not wait for them. */
+  /**
+   * Rewrites the configuration files with these weights and signals every node; does
+   * not wait for them.
+   */
   async reweigh(weights: readonly number[]): Promise<void> {
     await this.writeConfigurations(weights);
     for (const node of this.nodes) node.daemon?.signal('SIGHUP');
@@ -161,7 +169,10 @@ export class Cluster {
     return new Driver(this.lab, 'client', PORT);
   }
 
-  /** Gives the cluster address to one node's kernel instead of flowsieve: the plain case that others are compared with. */
+  /**
+   * Gives the cluster address to one node's kernel instead of flowsieve: the plain case that others
+   * are compared with.
+   */
   async giveToKernel(node: ClusterNode): Promise<void> {
     await this.lab.ip(node.name, [
       `address add ${CLUSTER_IPV4}/32 dev eth0`,

@@ -6,7 +6,10 @@ export interface Target {
   readonly port: number;
 }
 
-/** Opens `count` connections one after another, `concurrency` at a time; each asks one question and closes. */
+/**
+ * Opens `count` connections one after another, `concurrency` at a time; each asks one
+ * question and closes.
+ */
 export interface Short extends Target {
   readonly do: 'short';
   readonly count: number;
@@ -83,7 +86,10 @@ export interface Fared {
   readonly broken: number;
   /** Answered by another node than at first. */
   readonly moved: number;
-  /** Questions that were never answered (datagrams only; a TCP conversation that falls silent counts as broken). */
+  /**
+   * Questions that were never answered (datagrams only; a TCP conversation that falls silent
+   * counts as broken).
+   */
   readonly unanswered: number;
   readonly messages: number;
   readonly bytes: number;

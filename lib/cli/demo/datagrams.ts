@@ -5,8 +5,8 @@ import type { ByNode, Datagrams, DatagramsResult } from './commands.js';
 import { patternAt } from './pattern.js';
 import { tally } from './transfers.js';
 
-// Local ports one after another, below those that the kernel gives out: a flow on a port that was used before would be the old connection,
-// not an opening, until that one's time is up.
+// Local ports one after another, below those that the kernel gives out: a flow on a port that was
+// used before would be the old connection, not an opening, until that one's time is up.
 const FIRST_PORT = 10_000;
 const PORTS = 20_000;
 let flows = 0;
@@ -66,7 +66,10 @@ async function openFlow(order: Datagrams, sent: readonly Buffer[]): Promise<Flow
   return flow;
 }
 
-/** See {@link Datagrams}. Each socket's next datagram goes out when the last was answered, or after a second. */
+/**
+ * See {@link Datagrams}. Each socket's next datagram goes out when the last was answered,
+ * or after a second.
+ */
 export async function datagrams(order: Datagrams): Promise<DatagramsResult> {
   const sent = Array.from({ length: order.each }, (_, number) => compose(number, order.size));
   const flows: Flow[] = [];

@@ -52,7 +52,10 @@ export interface DemoResult {
   /** The conversations that were open throughout, by kind. */
   readonly held: Readonly<Record<string, Fared>>;
   readonly downloads: readonly BulkResult[];
-  /** Opening packets that no node or more than one took, by the nodes' counters against the client's count. */
+  /**
+   * Opening packets that no node or more than one took, by the nodes' counters against
+   * the client's count.
+   */
   readonly unaccounted: number;
   /** Conversations and downloads that broke, moved to another node or brought wrong bytes. */
   readonly broken: number;
@@ -75,10 +78,12 @@ const FAMILIES = [
 ] as const;
 
 /**
- * The command: runs the demo inside private namespaces, which it enters by starting this program again, prints the table and the audit, and
- * resolves with the exit code. Nothing is left behind, whatever happens.
+ * The command: runs the demo inside private namespaces, which it enters by starting this program
+ * again, prints the table and the audit, and resolves with the exit code. Nothing is left behind,
+ * whatever happens.
  *
- * @throws FlowsieveError FLOWSIEVE_PRIVILEGE when neither root nor user namespaces, or no TUN device, can be had.
+ * @throws FlowsieveError FLOWSIEVE_PRIVILEGE when neither root nor user namespaces, or no TUN
+ * device, can be had.
  */
 export async function demo(options: DemoOptions = {}): Promise<number> {
   if (!insidePrivateNamespaces()) {
@@ -184,7 +189,10 @@ class Demo {
     return performance.now() - start;
   }
 
-  /** Opens hundreds of short connections and UDP flows, and a download when an address for it is given. */
+  /**
+   * Opens hundreds of short connections and UDP flows, and a download when an address
+   * for it is given.
+   */
   private async drive(
     client: Driver,
     downloadFrom: string | undefined,

@@ -104,7 +104,10 @@ async function inTime(promise: Promise<unknown>): Promise<boolean> {
   return result;
 }
 
-/** What lines and streams have in common: a TCP connection that must neither end nor err before its time. */
+/**
+ * What lines and streams have in common: a TCP connection that must neither end nor err
+ * before its time.
+ */
 abstract class Connection implements Conversation {
   broken: string | undefined;
   moved = false;
@@ -150,7 +153,9 @@ class Line extends Connection {
     this.socket.write(`${this.asked}\n`);
   }
 
-  /** Asks once more and wants the answer: a conversation that only fell silent is found out here. */
+  /**
+   * Asks once more and wants the answer: a conversation that only fell silent is found out here.
+   */
   async finish(): Promise<void> {
     const answer = new Promise<void>((resolve) => {
       this.answered = resolve;

@@ -1,12 +1,18 @@
 // A network in a bottle: namespaces joined by veth pairs, and the programs that run inside them.
 //
 //      client ── router? ──┐
-//                          │        Everything, the switch too, lives in namespaces made here, and these live in a private mount and
-//      node-1 ──┐          │        network namespace (private.ts). When the program that made them is gone, however it went, its
-//      node-2 ──┤ switch ──┘        children are killed by the kernel (PR_SET_PDEATHSIG), and the namespaces go with the last of them.
+//                          │
+//      node-1 ──┐          │
+//      node-2 ──┤ switch ──┘
 //      node-3 ──┘
 //
-// Every namespace has a /run/flowsieve of its own, because the nodes of a real cluster do not share one either.
+// Everything, the switch too, lives in namespaces made here, and these live in a private mount and
+// network namespace (private.ts). When the program that made them is gone, however it went, its
+// children are killed by the kernel (PR_SET_PDEATHSIG), and the namespaces go with the last of
+// them.
+//
+// Every namespace has a /run/flowsieve of its own, because the nodes of a real cluster do not
+// share one either.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Child, type ChildOptions } from './child.js';
@@ -26,7 +32,8 @@ export interface RunOptions extends ChildOptions {
   readonly mayFail?: boolean;
 }
 
-// Quiet and quick: no duplicate address detection, no router solicitations, IPv6 on whatever the host's default is.
+// Quiet and quick: no duplicate address detection, no router solicitations, IPv6 on whatever the
+// host's default is.
 const QUIET = [
   'net.ipv6.conf.all.disable_ipv6=0',
   'net.ipv6.conf.default.disable_ipv6=0',
@@ -52,7 +59,10 @@ export class Lab {
     this.prefix = `lab${labs}-`;
   }
 
-  /** Opens a laboratory. Refuses to work anywhere but in a private network namespace, where no Ethernet interface is. */
+  /**
+   * Opens a laboratory. Refuses to work anywhere but in a private network namespace, where no
+   * Ethernet interface is.
+   */
   static async open(): Promise<Lab> {
     const links = await finish(new Child('ip', ['ip', '-o', 'link', 'show']), 5_000);
     if (links.code !== 0 || /link\/ether/.test(links.stdout)) {
@@ -73,7 +83,10 @@ export class Lab {
     await this.run(name, ['ip', 'link', 'set', 'lo', 'up']);
   }
 
-  /** Sets sysctls of a namespace, written as `a.b.c=value`; a dot in an interface's name does not occur here. */
+  /**
+   * Sets sysctls of a namespace, written as `a.b.c=value`; a dot in an interface's name
+   * does not occur here.
+   */
   async sysctl(name: string, settings: readonly string[]): Promise<void> {
     const script = settings.map((setting) => {
       const [key = '', value = ''] = setting.split('=');
@@ -110,7 +123,10 @@ export class Lab {
     await this.run(name, ['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` });
   }
 
-  /** Starts a program in a namespace. It is killed when this process ends, and stopped by {@link close}. */
+  /**
+   * Starts a program in a namespace. It is killed when this process ends, and stopped
+   * by {@link close}.
+   */
   spawn(name: string, argv: readonly string[], options: ChildOptions = {}): Child {
     if (this.closing !== undefined)
       throw new Error('Expected an open laboratory but it is closed.');

@@ -1,6 +1,8 @@
-// Bytes that both ends can make by themselves, so that every piece of a transfer can be checked where it arrives, not only at the end.
+// Bytes that both ends can make by themselves, so that every piece of a transfer can be checked
+// where it arrives, not only at the end.
 
-// Prime, so that the pattern never falls into step with segment or buffer sizes: a repeated or missing segment cannot look right.
+// Prime, so that the pattern never falls into step with segment or buffer sizes: a repeated or
+// missing segment cannot look right.
 const PERIOD = 1_048_573;
 
 const block = makeBlock();
@@ -17,7 +19,10 @@ function makeBlock(): Buffer {
   return bytes;
 }
 
-/** The pattern's bytes from `offset` on: at least one and at most `limit`; these bytes are shared and must not be written. */
+/**
+ * The pattern's bytes from `offset` on: at least one and at most `limit`; these bytes are shared
+ * and must not be written.
+ */
 export function patternAt(offset: number, limit: number): Buffer {
   const start = offset % PERIOD;
   return block.subarray(start, Math.min(start + limit, PERIOD));

@@ -1,4 +1,5 @@
-// The private namespaces that a laboratory lives in, and how a program gets there: it starts itself again inside them.
+// The private namespaces that a laboratory lives in, and how a program gets there: it starts itself
+// again inside them.
 import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 
@@ -20,7 +21,10 @@ export function insidePrivateNamespaces(): boolean {
   return process.env[INSIDE] === '1';
 }
 
-/** Why private namespaces with a TUN device cannot be had here, in one sentence; undefined when they can. */
+/**
+ * Why private namespaces with a TUN device cannot be had here, in one sentence;
+ * undefined when they can.
+ */
 export function privateNamespacesMissing(): string | undefined {
   const missing = PROGRAMS.find(([program]) => spawnSync(program, ['--help']).error !== undefined);
   if (missing !== undefined) {
@@ -41,9 +45,10 @@ export function privateNamespacesMissing(): string | undefined {
 }
 
 /**
- * Starts this very program again (same arguments) inside private network and mount namespaces with an empty /run, as root of a user
- * namespace where we may not do that as we are, and resolves with its exit code. Nothing that it does there can be seen outside, and nothing of it
- * survives this process: the kernel kills it when this one dies.
+ * Starts this very program again (same arguments) inside private network and mount namespaces with
+ * an empty /run, as root of a user namespace where we may not do that as we are, and resolves with
+ * its exit code. Nothing that it does there can be seen outside, and nothing of it survives this
+ * process: the kernel kills it when this one dies.
  */
 export function enterPrivateNamespaces(): Promise<number> {
   const prepare = 'mount -t tmpfs none /run && exec setpriv --pdeathsig KILL "$0" "$@"';
@@ -56,7 +61,8 @@ export function enterPrivateNamespaces(): Promise<number> {
       env: { ...process.env, [INSIDE]: '1' },
     },
   );
-  // The terminal signals the whole group; what reaches only us is handed on, so that the child can clean up and we can tell how it ended.
+  // The terminal signals the whole group; what reaches only us is handed on, so that the child can
+  // clean up and we can tell how it ended.
   const hand = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on('SIGTERM', hand);
   process.on('SIGINT', () => {});
@@ -66,7 +72,10 @@ export function enterPrivateNamespaces(): Promise<number> {
   });
 }
 
-/** What unshare has to be told here: root may be without the capability, in a container say, and a user may have the permission. */
+/**
+ * What unshare has to be told here: root may be without the capability, in a container say, and a
+ * user may have the permission.
+ */
 function unshareFlags(): readonly string[] | undefined {
   return [AS_ROOT, AS_USER].find((flags) => tryUnshare(flags).status === 0);
 }

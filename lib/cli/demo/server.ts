@@ -4,13 +4,15 @@
 //   GET  /who                  the node's name
 //   GET  /bytes?n=N            N bytes of the pattern
 //   POST /upload               the SHA-256 and length of what was sent, as JSON
-//   GET  /hold   (upgrade)     echoes lines, each behind the node's name, until the client closes
-//   GET  /stream (upgrade)     sends the pattern at a steady pace until the client sends a byte, then closes
+//   GET  /hold (upgrade)       echoes lines, each behind the node's name, until the client closes
+//   GET  /stream (upgrade)     sends the pattern at a steady pace until the client sends a byte,
+//                              then closes
 //   GET  /later (upgrade)      the same, but begins only when the client sends a byte
 //   UDP                        echoes each datagram behind the node's name and a space
 //
-// TCP listens on every address, because the cluster address comes and goes with flowsieve's device. A UDP answer must come from the address
-// that was asked, so those sockets are bound to the cluster addresses, which the namespace allows before they are there (ip_nonlocal_bind).
+// TCP listens on every address, because the cluster address comes and goes with flowsieve's device.
+// A UDP answer must come from the address that was asked, so those sockets are bound to the cluster
+// addresses, which the namespace allows before they are there (ip_nonlocal_bind).
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

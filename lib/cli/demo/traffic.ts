@@ -1,5 +1,6 @@
-// The client's side of a laboratory: one program in the client's namespace that makes all the traffic. It takes one JSON command a line on
-// standard input (Command) and answers each with one JSON line that carries the command's id (Answer). It ends when its input ends.
+// The client's side of a laboratory: one program in the client's namespace that makes all the
+// traffic. It takes one JSON command a line on standard input (Command) and answers each with one
+// JSON line that carries the command's id (Answer). It ends when its input ends.
 import { createInterface } from 'node:readline';
 import type { Answer, Command, CommandBody } from './commands.js';
 import { datagrams } from './datagrams.js';

@@ -101,7 +101,10 @@ export function download(order: Bulk): Promise<BulkResult> {
   });
 }
 
-/** Sends bytes of the pattern; the server's hash of what it got is compared with the hash of what was sent. */
+/**
+ * Sends bytes of the pattern; the server's hash of what it got is compared with the hash
+ * of what was sent.
+ */
 export function upload(order: Bulk): Promise<BulkResult> {
   const start = performance.now();
   return new Promise((resolve, reject) => {
