@@ -1,7 +1,9 @@
 // `npm run bench`: the figures of this version, printed as tables.
 //
-//   micro     ns per packet, look-up, hash and timer, in C++ (bench/micro, Google Benchmark): memory and a million connections too
-//   live      how long a node takes to start, and what it holds in memory then (bench/live/start.ts, in namespaces of its own)
+//   micro     ns per packet, look-up, hash and timer, in C++ (bench/micro, Google Benchmark):
+//             memory and a million connections too
+//   live      how long a node takes to start, and what it holds in memory then
+//             (bench/live/start.ts, in namespaces of its own)
 //
 //   npm run bench -- [--filter REGEX] [--seconds S] [--json FILE]
 //

@@ -1,9 +1,10 @@
-// Every suite in order, a line for each, and at the end one line with the sums: `N passed, N failed, N skipped`.
+// Every suite in order, a line for each, and at the end one line with the sums:
+// `N passed, N failed, N skipped`.
 //
 //   node test/all.mjs [--only native,lib] [--list]
 //
-// The clone must be ready (test/setup.mjs). The full output of each suite is in build-test/log/. Exit status: 0 when nothing
-// failed, 1 otherwise, 2 for a wrong option.
+// The clone must be ready (test/setup.mjs). The full output of each suite is in build-test/log/.
+// Exit status: 0 when nothing failed, 1 otherwise, 2 for a wrong option.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,7 +48,10 @@ const CLOSING = {
   },
 };
 
-/** One run of a program by a suite: its counts, from its closing numbers when it has some, otherwise one for the whole. */
+/**
+ * One run of a program by a suite: its counts, from its closing numbers when it has some, otherwise
+ * one for the whole.
+ */
 async function step(suite, program, args, { closing, ...options } = {}) {
   const log = join(LOGS, `${suite}.log`);
   const done = await run(program, args, { log, env: { NO_COLOR: '1' }, ...options });
@@ -56,7 +60,8 @@ async function step(suite, program, args, { closing, ...options } = {}) {
   if (sound && counted.failed === 0) return counted;
   process.stdout.write(`\n${tail(done.output)}\n`);
   if (!closing || !counted) return { ...NONE, failed: 1 };
-  // It says that nothing failed, and its status says that something did: a crash at its end, a leak.
+  // It says that nothing failed, and its status says that something did: a crash at
+  // its end, a leak.
   return counted.failed > 0 ? counted : { ...counted, failed: 1 };
 }
 
@@ -75,7 +80,9 @@ async function build(suite, folder, options) {
   return step(suite, 'ninja', ['-j', String(jobs), '-C', path], { seconds: 3600 });
 }
 
-/** Builds the native tests in their own folder and runs them; the build counts only when it fails. */
+/**
+ * Builds the native tests in their own folder and runs them; the build counts only when it fails.
+ */
 async function native(suite, folder, options, env = {}, prefix = []) {
   const built = await build(suite, folder, ['-DFLOWSIEVE_TESTS=ON', ...options]);
   if (built.failed > 0) return built;
@@ -85,7 +92,10 @@ async function native(suite, folder, options, env = {}, prefix = []) {
 
 const LOADS = 'process.exit(require(process.argv[1]).vocabulary().counters.length > 0 ? 0 : 1)';
 
-/** The release build comes from cmake-js, addon and tests together: what it makes has to load like node-gyp's. */
+/**
+ * The release build comes from cmake-js, addon and tests together: what it makes has to load
+ * like node-gyp's.
+ */
 async function release(suite) {
   const path = 'build-test/release';
   const launcher = which('ccache') ? ['--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache'] : [];
@@ -105,7 +115,8 @@ async function release(suite) {
   return sum([loaded, tested]);
 }
 
-// The thread sanitizer's shadow does not fit the address layouts that newer kernels draw: run without drawing where that is allowed.
+// The thread sanitizer's shadow does not fit the address layouts that newer kernels draw: run
+// without drawing where that is allowed.
 async function fixedLayout() {
   const tried = which('setarch') ? await run('setarch', ['-R', 'true']) : { status: 1 };
   return tried.status === 0 ? ['setarch', '-R'] : [];
@@ -118,7 +129,8 @@ async function thread(suite) {
 
 async function fuzzOne(suite, target) {
   const name = target.replace(/^fuzz_/, '');
-  // What the fuzzer finds on its way is new each time and does not belong into the repository; a crash does.
+  // What the fuzzer finds on its way is new each time and does not belong into the
+  // repository; a crash does.
   const found = mkdtempSync(join(tmpdir(), `flowsieve-${target}-`));
   const corpus = [`test/fuzz/corpus/${name}`].filter((folder) => existsSync(join(root, folder)));
   const limits = [`-max_total_time=${FUZZ_SECONDS}`, '-timeout=10', '-rss_limit_mb=2048'];
@@ -148,7 +160,8 @@ async function fuzz(suite) {
   return sum(counts);
 }
 
-// Interfaces and addresses are touched only in namespaces that this call makes and that end with it.
+// Interfaces and addresses are touched only in namespaces that this call makes and
+// that end with it.
 async function namespaces() {
   const network = ['--net', '--mount'];
   const user = ['--user', '--map-root-user'];

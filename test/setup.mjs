@@ -2,17 +2,17 @@
 //
 //   node test/setup.mjs demo|test|bench [arguments for what is run]
 //
-// Node and system packages -> npm packages -> addon -> TypeScript -> run. Every step looks first and does only what is needed.
-// Plain Node without packages: there are none yet. Exit status: that of what was run; 2 wrong usage, 3 something is missing
-// that cannot be installed from here.
+// Node and system packages -> npm packages -> addon -> TypeScript -> run. Every step looks first
+// and does only what is needed. Plain Node without packages: there are none yet. Exit status: that
+// of what was run; 2 wrong usage, 3 something is missing that cannot be installed from here.
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { environment, jobs, root, run, which } from './check/tools.mjs';
 
 const NODE_MIN = [20, 17];
 
-// What the machine needs: the Debian package, and a program or file by which one sees that it is there. The versions are those of
-// Debian 12; a machine with the program from elsewhere is as good.
+// What the machine needs: the Debian package, and a program or file by which one sees that it is
+// there. The versions are those of Debian 12; a machine with the program from elsewhere is as good.
 const BUILD = [
   { package: 'g++', programs: ['g++'] },
   { package: 'make', programs: ['make'] },
@@ -116,7 +116,10 @@ function modified(path) {
   return existsSync(join(root, path)) ? statSync(join(root, path)).mtimeMs : 0;
 }
 
-/** The newest change below some folders and files; of a folder its own too, which changes when a file goes. */
+/**
+ * The newest change below some folders and files; of a folder its own too, which changes
+ * when a file goes.
+ */
 function newest(paths) {
   return paths.reduce((latest, path) => {
     const own = modified(path);
@@ -147,7 +150,8 @@ async function must(what, program, args, env = {}) {
 async function installNpmPackages() {
   const installed = modified('node_modules/.package-lock.json');
   if (installed >= modified('package-lock.json') && installed > 0) return;
-  // The package's own scripts would build the addon and the TypeScript here; the next steps do, and show what fails.
+  // The package's own scripts would build the addon and the TypeScript here; the next steps do, and
+  // show what fails.
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
   await must('installs the npm packages', 'npm', args);
 }

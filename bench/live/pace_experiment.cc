@@ -1,12 +1,14 @@
-// How fast requests are answered through ring and TUN, beside plain kernel delivery, by the way the worker waits.
+// How fast requests are answered through ring and TUN, beside plain kernel delivery, by the way
+// the worker waits.
 //
-//   client --- bridge --- node     node "ring": the cluster address on a TUN, fed from an AF_PACKET ring
-//                    \--- node     node "kernel": the same address plan, the address on the interface itself
+//   client --- bridge -+- node "ring": the cluster address on a TUN, fed from an AF_PACKET ring
+//                      `- node "kernel": the same address plan, the address on the interface itself
 //
-// Four network namespaces of this process, one thread each for client, server and worker; closed-loop keep-alive requests of one
-// packet each way. Needs CAP_NET_ADMIN, nft and ip; nothing outside its namespaces is touched. See docs/decisions/live-path.md.
+// Four network namespaces of this process, one thread each for client, server and worker;
+// closed-loop keep-alive requests of one packet each way. Needs CAP_NET_ADMIN, nft and ip; nothing
+// outside its namespaces is touched. See docs/decisions/live-path.md.
 //
-//   pace_experiment [seconds per run] [rounds] [stream]      stream: an open load of datagrams instead
+//   pace_experiment [seconds per run] [rounds] [stream]   stream: an open load of datagrams instead
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -114,8 +116,8 @@ void serve(int listener, const std::atomic<bool>& stop) {
 
 struct Outcome {
   double rate = 0;
-  double cpu_us =
-      0;  ///< of the whole process, per request: steadier than the rate where others use the machine too
+  /// Of the whole process, per request: steadier than the rate where others use the machine too.
+  double cpu_us = 0;
   double p50_us = 0, p99_us = 0;
 };
 
@@ -180,8 +182,8 @@ Outcome load(int ns, const char* address, int connections, double seconds) {
   return outcome;
 }
 
-/// An open load: datagrams at `rate` a second to a socket that nobody reads. Returns the CPU time per datagram of the whole process, less
-/// the sender's own spinning, which it keeps to itself.
+/// An open load: datagrams at `rate` a second to a socket that nobody reads. Returns the CPU time
+/// per datagram of the whole process, less the sender's own spinning, which it keeps to itself.
 double stream(int ns, const char* address, double rate, double seconds) {
   double cpu_us = 0;
   inside(ns, [&] {

@@ -1,5 +1,5 @@
-// How long `flowsieve run` takes from exec to `ready`, with room for a million connections, and its resident memory then. Works in
-// namespaces of its own; prints one line of JSON.
+// How long `flowsieve run` takes from exec to `ready`, with room for a million connections, and its
+// resident memory then. Works in namespaces of its own; prints one line of JSON.
 import { readFileSync } from 'node:fs';
 import { Cluster } from '../../lib/cli/demo/cluster.js';
 import { Lab } from '../../lib/cli/demo/lab.js';

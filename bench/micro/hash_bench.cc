@@ -116,8 +116,8 @@ BENCHMARK(hash_crc32c_table)->Arg(12)->Arg(37)->Arg(40);
 BENCHMARK(hash_jhash)->Arg(12)->Arg(37)->Arg(40);
 BENCHMARK(hash_table_key)->Arg(40);
 
-/// Layout, hash and bucket of a connection: what an opening packet costs. Argument: the
-/// HashFunction.
+/// Layout, hash and bucket of a connection: what an opening packet costs. Argument:
+/// the HashFunction.
 void distribution_bucket(benchmark::State& state) {
   DistributionOptions options;
   options.hash = static_cast<HashFunction>(state.range(0));

@@ -1,5 +1,5 @@
-// parse(), nanoseconds per packet by kind. Each case first proves that the frame is read as what it is meant to be; a bench of a
-// parser that refuses its input measures nothing.
+// parse(), nanoseconds per packet by kind. Each case first proves that the frame is read as what it
+// is meant to be; a bench of a parser that refuses its input measures nothing.
 #include <benchmark/benchmark.h>
 
 #include <string>

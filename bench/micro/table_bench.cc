@@ -1,5 +1,5 @@
-// The connection table under packets: what one look costs, alone and in bursts of 32, against a plain peer, and in one structure
-// against two. Every bench checks its answer before it is timed.
+// The connection table under packets: what one look costs, alone and in bursts of 32, against a
+// plain peer, and in one structure against two. Every bench checks its answer before it is timed.
 //
 //   --benchmark_filter='table/'   all of it; the argument is the number of connections
 #include <benchmark/benchmark.h>
@@ -63,7 +63,8 @@ std::unique_ptr<ConnectionTable> filled(uint32_t capacity, double load = 1) {
   return table;
 }
 
-/// Keys in random order, as packets bring them: copied beforehand, so that reading them is a stream.
+/// Keys in random order, as packets bring them: copied beforehand, so that reading
+/// them is a stream.
 std::vector<Key> packets(uint32_t first, uint32_t count) {
   std::vector<Key> keys(count);
   for (uint32_t i = 0; i < count; ++i) keys[i] = key(first + i);
@@ -170,8 +171,9 @@ void table_open_close(benchmark::State& state) {
   report(state, *table);
 }
 
-// One structure or two: the own third and the others' two thirds in tables of their own. Nothing but the table says whose a
-// packet is, so a look begins with one of them and goes on to the other when it finds nothing.
+// One structure or two: the own third and the others' two thirds in tables of their own. Nothing
+// but the table says whose a packet is, so a look begins with one of them and goes on to the other
+// when it finds nothing.
 struct Two {
   ConnectionTable own, others;
   explicit Two(uint32_t capacity)

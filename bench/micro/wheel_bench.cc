@@ -1,5 +1,6 @@
-// Aging under traffic: a million connections, a timeout of 30 s, 10,000 or 100,000 packets in each tick of 100 ms at random connections, then the
-// tick's expiries; what expires is opened anew. Three ways to keep the timers of the same connections:
+// Aging under traffic: a million connections, a timeout of 30 s, 10,000 or 100,000 packets in each
+// tick of 100 ms at random connections, then the tick's expiries; what expires is opened anew.
+// Three ways to keep the timers of the same connections:
 //
 //   wheel/lazy      the project's: a packet writes its time, a timer that fires compares
 //   wheel/relink    the same wheel, but every packet files its connection again

@@ -1,5 +1,5 @@
-// docs/reference/configuration.md and docs/reference/errors.md are made from the schema and from the list of error codes, so
-// that they cannot say anything else than the program does.
+// docs/reference/configuration.md and docs/reference/errors.md are made from the schema and from
+// the list of error codes, so that they cannot say anything else than the program does.
 //
 //   node test/check/config-docs.mjs           fails when a page is stale
 //   node test/check/config-docs.mjs --write   writes the pages

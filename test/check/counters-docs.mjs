@@ -1,4 +1,5 @@
-// docs/reference/counters.md is made from the one list of counters and drop reasons, native/count/counters.h.
+// docs/reference/counters.md is made from the one list of counters and drop reasons,
+// native/count/counters.h.
 //
 //   node test/check/counters-docs.mjs           fails when the page is not what the list says
 //   node test/check/counters-docs.mjs --write   makes the page

@@ -1,5 +1,5 @@
-// Prints the table of docs/decisions/planning.md: how many buckets move when a cluster plans from scratch, beside the fewest that
-// could. It reads the compiled program: build first.
+// Prints the table of docs/decisions/planning.md: how many buckets move when a cluster plans from
+// scratch, beside the fewest that could. It reads the compiled program: build first.
 //
 //   node test/check/plan-moves.mjs
 const dist = new URL(process.env.FLOWSIEVE_DIST ?? 'dist/', new URL('../../', import.meta.url));

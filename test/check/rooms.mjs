@@ -1,9 +1,10 @@
-// The check that rooms are used in order: a room may use only rooms that stand before it in its list, and rooms that stand in one
-// line do not use each other.
+// The check that rooms are used in order: a room may use only rooms that stand before it in its
+// list, and rooms that stand in one line do not use each other.
 //
 //   node test/check/rooms.mjs [ROOT]
 //
-// It reads #include lines and import specifiers as text; that is enough, because nobody builds them with macros or at run time.
+// It reads #include lines and import specifiers as text; that is enough, because nobody builds them
+// with macros or at run time.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,5 @@
-// The check of the rooms is itself checked: each violation is put into a small tree of its own, and it has to name it.
+// The check of the rooms is itself checked: each violation is put into a small tree of its own, and
+// it has to name it.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

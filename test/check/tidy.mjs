@@ -2,8 +2,9 @@
 //
 //   node test/check/tidy.mjs [FILE...]
 //
-// It needs a build's list of commands, which it makes for itself. The addon's room is left out: it is the only one that does not
-// compile without Node's headers, and the compiler's own warnings are on for it.
+// It needs a build's list of commands, which it makes for itself. The addon's room is left out:
+// it is the only one that does not compile without Node's headers, and the compiler's own
+// warnings are on for it.
 import { jobs, repositoryFiles, run } from './tools.mjs';
 
 const BUILD = 'build-test/tidy';

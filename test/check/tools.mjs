@@ -34,7 +34,8 @@ export const jobs = Number(process.env.FLOWSIEVE_JOBS ?? availableParallelism())
 const KEPT = 200_000;
 
 /**
- * Runs a program and gives back { status, output }: status 0 is success, output the end of what it wrote to both channels.
+ * Runs a program and gives back { status, output }: status 0 is success, output the end of what it
+ * wrote to both channels.
  *
  * @param options.log a file that gets all of the output
  * @param options.show true to let it write to the terminal instead

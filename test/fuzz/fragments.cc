@@ -1,6 +1,7 @@
 // The fragment tracker under any sequence of operations, beside its model.
 //
-// Input: six bytes of limits (datagrams, held frames, held bytes / 256, hold time, memory, seed), then operations of three bytes.
+// Input: six bytes of limits (datagrams, held frames, held bytes / 256, hold time, memory, seed),
+// then operations of three bytes.
 #include <cstdlib>
 
 #include "fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-// One body, two lives: under libFuzzer it is the fuzz target; in the native tests it is a test case that replays the target's
-// corpus, so that what the fuzzer once found stays found.
+// One body, two lives: under libFuzzer it is the fuzz target; in the native tests it is a test case
+// that replays the target's corpus, so that what the fuzzer once found stays found.
 //
 //   FLOWSIEVE_FUZZ_TARGET(parser, data, size) { parse({data, size}, ...); }
 #pragma once
@@ -38,21 +38,21 @@ inline size_t replay_corpus(const char* name, Body body) {
 
 }  // namespace flowsieve_fuzz
 
-#define FLOWSIEVE_FUZZ_TARGET(name, data, size)                               \
-  static void fuzz_body_##name(const uint8_t* data, size_t size);             \
-  TEST_CASE("fuzz corpus replay: " #name) {                                   \
-    CHECK(flowsieve_fuzz::replay_corpus(#name, &fuzz_body_##name) > 0);       \
-  }                                                                           \
+#define FLOWSIEVE_FUZZ_TARGET(name, data, size)                         \
+  static void fuzz_body_##name(const uint8_t* data, size_t size);       \
+  TEST_CASE("fuzz corpus replay: " #name) {                             \
+    CHECK(flowsieve_fuzz::replay_corpus(#name, &fuzz_body_##name) > 0); \
+  }                                                                     \
   static void fuzz_body_##name([[maybe_unused]] const uint8_t* data, [[maybe_unused]] size_t size)
 
 #else
 
-#define FLOWSIEVE_FUZZ_TARGET(name, data, size)                               \
-  static void fuzz_body_##name(const uint8_t* data, size_t size);             \
-  extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {   \
-    fuzz_body_##name(data, size);                                             \
-    return 0;                                                                 \
-  }                                                                           \
+#define FLOWSIEVE_FUZZ_TARGET(name, data, size)                             \
+  static void fuzz_body_##name(const uint8_t* data, size_t size);           \
+  extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { \
+    fuzz_body_##name(data, size);                                           \
+    return 0;                                                               \
+  }                                                                         \
   static void fuzz_body_##name([[maybe_unused]] const uint8_t* data, [[maybe_unused]] size_t size)
 
 #endif

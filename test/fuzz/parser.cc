@@ -1,6 +1,8 @@
-// The parser under any bytes: what it says is consistent with itself and with the plain second reading.
+// The parser under any bytes: what it says is consistent with itself and with the
+// plain second reading.
 //
-// Input: the link type, two bytes (big-endian) of how much longer the frame was on the wire, the frame.
+// Input: the link type, two bytes (big-endian) of how much longer the frame was on the
+// wire, the frame.
 #include <cstdlib>
 #include <cstring>
 

@@ -1,6 +1,9 @@
-// Lists from other nodes: whatever bytes arrive as records, the table refuses or enters them and stays whole.
+// Lists from other nodes: whatever bytes arrive as records, the table refuses or enters them
+// and stays whole.
 //
-//   | sender_now 4 | receiver's now 4 | flags 1 | records, 64 bytes each … |      flags: 1 correct owners
+//   | sender_now 4 | receiver's now 4 | flags 1 | records, 64 bytes each … |
+//
+// flags: 1 correct owners
 #include "fuzz.h"
 
 #include <cstdlib>

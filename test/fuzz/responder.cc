@@ -1,4 +1,5 @@
-// Address resolution as anybody on the link may send it. The first four bytes choose what the kernel says about the frame.
+// Address resolution as anybody on the link may send it. The first four bytes choose what the
+// kernel says about the frame.
 #include "wire/responder.h"
 
 #include <cstdlib>
@@ -21,7 +22,8 @@ FLOWSIEVE_FUZZ_TARGET(responder, data, size) {
   ResolutionFrame answer;
   size_t bytes = 0;
   const Asked asked = answer_resolution(resolution, frame, answer, bytes);
-  // An answer goes out from the node's own address and is never a question that another node would answer in turn.
+  // An answer goes out from the node's own address and is never a question that another node
+  // would answer in turn.
   if ((asked == Asked::kAnswered) != (bytes > 0) || bytes > answer.size()) std::abort();
   if (asked == Asked::kAnswered) {
     Frame again;

@@ -10,9 +10,11 @@ import {
 } from '../../lib/allocation/index.js';
 import { naturalLogarithm } from '../../lib/allocation/rank.js';
 
-// Expectations come from golden values, from the definition of a share, and from searching all possible counts.
+// Expectations come from golden values, from the definition of a share, and from searching all
+// possible counts.
 
-// Made by a second implementation in another language: a greedy walk over all pairs of bucket and node, cheapest first.
+// Made by a second implementation in another language: a greedy walk over all pairs of bucket and
+// node, cheapest first.
 const GOLDEN = {
   two: 'bbbbabaabbaaaaab',
   three: 'cccbabccbbacacaccacaacacabacbcaacccabbabaabcbabacabbcabbabbbabbc',
@@ -56,8 +58,9 @@ function assertShares(allocation: Allocation, list: readonly Member[]): void {
 }
 
 /**
- * The fewest moves by brute force: over every way to round every share up or down so that all buckets are given out, the
- * moves are what the nodes gain, and the least of these is the bound. It knows nothing of how the plan is made.
+ * The fewest moves by brute force: over every way to round every share up or down so that all
+ * buckets are given out, the moves are what the nodes gain, and the least of these is the bound. It
+ * knows nothing of how the plan is made.
  */
 function fewestMoves(list: readonly Member[], previous: Allocation): number {
   const total = list.reduce((sum, member) => sum + member.weight, 0);
@@ -82,7 +85,8 @@ function fewestMoves(list: readonly Member[], previous: Allocation): number {
 
 describe('planning from scratch', () => {
   it('gives the golden owners', () => {
-    // Another answer than these on any machine or version means two nodes that both answer, or neither does.
+    // Another answer than these on any machine or version means two nodes that both answer,
+    // or neither does.
     assert.equal(letters(plan({ members: members(1, 1), buckets: 16 })), GOLDEN.two);
     assert.equal(letters(plan({ members: members(1, 1, 1), buckets: 64 })), GOLDEN.three);
     assert.equal(letters(plan({ members: members(3, 0, 1, 0.5), buckets: 64 })), GOLDEN.weighted);

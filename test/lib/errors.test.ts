@@ -19,7 +19,8 @@ describe('errors', () => {
   });
 
   it('the kinds of the native layer are all in the list', () => {
-    // The text of the header is the specification here: a kind that is added there must get a code here.
+    // The text of the header is the specification here: a kind that is added there must
+    // get a code here.
     const header = readFileSync('native/base/status.h', 'utf8');
     const body = /enum class ErrorCode[^{]*\{([^}]*)\}/.exec(header)?.[1] ?? '';
     const kinds = [...body.matchAll(/\bk([A-Z][A-Za-z]*),/g)].map((match) => match[1] ?? '');

@@ -1,5 +1,5 @@
-// Bytes written as hexadecimal digits, as the published vectors write them; and the bytes 00 01 02
-// …
+// Bytes written as hexadecimal digits, as the published vectors write them; and the
+// bytes 00 01 02 …
 #pragma once
 
 #include <cstdint>

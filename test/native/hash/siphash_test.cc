@@ -10,9 +10,9 @@
 namespace flowsieve {
 namespace {
 
-// vectors_sip64 of the authors' reference implementation (veorq/SipHash, vectors.h; CC0): message n
-// is the bytes 00 01 … n-1, the key 00 01 … 0f; the value is written as its eight little-endian
-// bytes.
+// vectors_sip64 of the authors' reference implementation (veorq/SipHash, vectors.h; CC0):
+// message n is the bytes 00 01 … n-1, the key 00 01 … 0f; the value is written as its eight
+// little-endian bytes.
 constexpr const char* kPublished[] = {
     "310e0edd47db6f72", "fd67dc93c539f874", "5a4fa9d909806c0d", "2d7efbd796666785",
     "b7877127e09427cf", "8da699cd64557618", "cee3fe586e46c9cb", "37d1018bf50002ab",

@@ -16,8 +16,8 @@ namespace {
 
 using Words = std::array<uint64_t, 5>;
 
-// Values of a second implementation with integers of any length (Python): fold by one long
-// multiplication.
+// Values of a second implementation with integers of any length (Python): fold by one
+// long multiplication.
 TEST_CASE("the table's hash gives the values of an implementation with long integers") {
   const Words zero{}, small{1, 2, 3, 4, 5};
   Words large{};

@@ -1,4 +1,5 @@
-// The builder itself: its frames are what the RFCs' senders would send. Sums are verified the receiver's way, known bytes are compared.
+// The builder itself: its frames are what the RFCs' senders would send. Sums are verified the
+// receiver's way, known bytes are compared.
 #include <doctest/doctest.h>
 
 #include "support/packet_builder.h"
@@ -32,7 +33,8 @@ ByteVector with_pseudo_header(const ByteVector& packet, size_t addresses, size_t
 }  // namespace
 
 TEST_CASE("the builder's IPv4 header is the known one, checksum included") {
-  // Worked out by hand (RFC 1071): the words add up to 2479c, folded to 479e; the complement is b861.
+  // Worked out by hand (RFC 1071): the words add up to 2479c, folded to 479e; the
+  // complement is b861.
   const ByteVector packet = PacketBuilder::raw()
                                 .ipv4("192.168.0.1", "192.168.0.199")
                                 .identification(0)

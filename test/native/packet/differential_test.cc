@@ -1,5 +1,5 @@
-// parse() against plain_parse(), over frames that are almost right and frames that are not right at
-// all.
+// parse() against plain_parse(), over frames that are almost right and frames that are
+// not right at all.
 #include <doctest/doctest.h>
 
 #include <map>

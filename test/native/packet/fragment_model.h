@@ -1,8 +1,10 @@
-// The fragment tracker's plain twin, made of maps and lists, and a driver that runs any sequence of bytes as operations on both and
-// compares after each. Used by the model test (random bytes) and by the fuzz target (the fuzzer's bytes).
+// The fragment tracker's plain twin, made of maps and lists, and a driver that runs any sequence of
+// bytes as operations on both and compares after each. Used by the model test (random bytes) and by
+// the fuzz target (the fuzzer's bytes).
 //
-// The model does not know how bytes are placed, so it cannot say when an arena with gaps refuses: it says when hold() must
-// succeed (room in one piece whatever the placement) and when it must fail (not enough room at all).
+// The model does not know how bytes are placed, so it cannot say when an arena with gaps refuses:
+// it says when hold() must succeed (room in one piece whatever the placement) and when it must fail
+// (not enough room at all).
 #pragma once
 
 #include <cstdint>
@@ -70,7 +72,8 @@ class FragmentModel {
   bool must_refuse(size_t bytes) const {
     return held_.size() >= limits_.held_frames || taken_blocks() + blocks(bytes) > all_blocks();
   }
-  /// Frames taken together leave at most one gap more than there are of them; one gap at least has the mean size.
+  /// Frames taken together leave at most one gap more than there are of them; one gap at least
+  /// has the mean size.
   bool must_take(size_t bytes) const {
     if (must_refuse(bytes)) return false;
     const size_t gaps = held_.size() + 1;

@@ -1,4 +1,5 @@
-// ICMP and ICMPv6: queries are connections, errors follow the connection that they quote, neighbours' talk is control.
+// ICMP and ICMPv6: queries are connections, errors follow the connection that they quote,
+// neighbours' talk is control.
 #include <doctest/doctest.h>
 
 #include "support/packet_builder.h"

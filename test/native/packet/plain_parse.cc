@@ -182,8 +182,8 @@ void read_six(const Slice& packet, bool quoted, Ip& ip) {
     follow_headers(ip, quoted);
     ip.good = true;
   } catch (const Refused& refused) {
-    // A broken chain is a broken header; a chain cut by the snap length and a wrong fragment are
-    // not.
+    // A broken chain is a broken header; a chain cut by the snap length and a wrong
+    // fragment are not.
     ip.good = refused.drop == Drop::kCutShort || refused.drop == Drop::kFragmentLength;
     throw;
   }

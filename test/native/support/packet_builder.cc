@@ -548,8 +548,8 @@ std::vector<ByteVector> fragments_of_ipv4(const ByteVector& link, const ByteVect
 std::vector<ByteVector> fragments_of_ipv6(const ByteVector& link, const ByteVector& ip, size_t mtu,
                                           uint32_t id) {
   size_t next_at = 6, head = 40;
-  // RFC 8200 4.5: the per-fragment part ends behind the routing header, else behind hop-by-hop
-  // options.
+  // RFC 8200 4.5: the per-fragment part ends behind the routing header, else behind
+  // hop-by-hop options.
   size_t walk_next = 6, walk = 40;
   while (ip[walk_next] == 0 || ip[walk_next] == 43 || ip[walk_next] == 60) {
     const uint8_t type = ip[walk_next];

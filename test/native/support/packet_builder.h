@@ -1,7 +1,7 @@
 // Frames for tests, said in the words of the protocols:
 //
-//   PacketBuilder::ethernet().vlan(5).ipv4("10.0.0.1", "10.0.0.2").tcp(40000,
-//   80).syn().payload(10).build()
+//   PacketBuilder::ethernet().vlan(5).ipv4("10.0.0.1", "10.0.0.2")
+//       .tcp(40000, 80).syn().payload(10).build()
 //
 // Every call stacks one layer on those before it, as on the wire; calls like syn() or
 // total_length() speak about the layer stacked last (or the last of their kind). build() fills in
@@ -31,8 +31,8 @@ class PacketBuilder {
   static PacketBuilder raw();  ///< no link header: the frame begins with the IP header
   static PacketBuilder cooked1();
   static PacketBuilder cooked2();
-  /// BSD loopback; `family` 0 takes 2 for IPv4 and 30 for IPv6. `big_endian` writes it in network
-  /// order.
+  /// BSD loopback; `family` 0 takes 2 for IPv4 and 30 for IPv6. `big_endian` writes it
+  /// in network order.
   static PacketBuilder loopback(uint32_t family = 0, bool big_endian = false);
   static PacketBuilder on(LinkType link);
 
@@ -46,8 +46,8 @@ class PacketBuilder {
   PacketBuilder& options(const ByteVector& bytes);
   PacketBuilder& ihl(uint8_t words);
   PacketBuilder& total_length(uint16_t bytes);
-  /// The fragment fields of the last IPv4 layer, or of the last IPv6 fragment header; `offset` in
-  /// bytes.
+  /// The fragment fields of the last IPv4 layer, or of the last IPv6 fragment header;
+  /// `offset` in bytes.
   PacketBuilder& fragment(uint16_t offset, bool more);
   PacketBuilder& identification(uint32_t value);
   PacketBuilder& dont_fragment();
@@ -129,8 +129,8 @@ class PacketBuilder {
     Layer layer;
     uint8_t protocol = 0;    ///< how a header below announces this one
     uint16_t ethertype = 0;  ///< the same for link headers
-    int announce =
-        -1;  ///< where this layer announces the next; two bytes in link headers, one elsewhere
+    /// Where this layer announces the next; two bytes in link headers, one elsewhere.
+    int announce = -1;
     bool announce_set = false;
     bool length_set = false;
     ByteVector bytes;
@@ -154,8 +154,8 @@ class PacketBuilder {
 };
 
 /// The frames that carry `frame`'s IP packet over a link of `mtu` bytes, in order: link header,
-/// then IP fragments of it. IPv6 packets get a fragment header behind their hop-by-hop and routing
-/// headers.
+/// then IP fragments of it. IPv6 packets get a fragment header behind their hop-by-hop and
+/// routing headers.
 std::vector<ByteVector> fragments_of(const ByteVector& frame, size_t mtu,
                                      uint32_t identification = 0x1234,
                                      LinkType link = LinkType::kEthernet);

@@ -94,7 +94,8 @@ TEST_CASE("chunk index: a counter at its end stays there and loses nobody") {
 
 namespace {
 
-/// Random places and removals with hashes of few bits, so that chunks overflow and tags agree all the time.
+/// Random places and removals with hashes of few bits, so that chunks overflow and tags
+/// agree all the time.
 void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
   std::mt19937_64 random(seed);
   ChunkIndex index(chunks);

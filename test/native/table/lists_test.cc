@@ -125,7 +125,8 @@ TEST_CASE("lists: what one table gives another takes, with ages in the receiver'
     CHECK((entry.flags & kImported) != 0);
   }
   CHECK(receiver.check_invariants() == "");
-  // The first closing ones (100 ticks old on arrival) end when they would have ended where they came from.
+  // The first closing ones (100 ticks old on arrival) end when they would have ended
+  // where they came from.
   size_t expired = 0;
   const auto count_expired = [&](Slot, const Record&) { ++expired; };
   receiver.advance(5'000'000 + 99, SIZE_MAX, count_expired);

@@ -1,5 +1,5 @@
-// The table against a plain twin: random operations on both, and after each the same answer. Where the table may choose (whom it
-// evicts), the twin checks that the choice was allowed.
+// The table against a plain twin: random operations on both, and after each the same answer. Where
+// the table may choose (whom it evicts), the twin checks that the choice was allowed.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -31,7 +31,8 @@ class Model {
         options_(make_options(capacity, share, seed)),
         now_(begin),
         table_(options_, begin) {
-    // A pool larger than the table, so that it is full most of the time; half of the keys share one tag.
+    // A pool larger than the table, so that it is full most of the time; half of the
+    // keys share one tag.
     for (uint32_t n = 0; pool_.size() < capacity * 3 / 2; ++n) {
       const Key candidate = key(n, n % 5 == 0 ? 17 : 6);
       if (pool_.size() % 2 == 0 || capacity > 1000 ||

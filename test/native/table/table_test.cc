@@ -21,7 +21,8 @@ TableOptions options(uint32_t capacity, double share = 0.25) {
   return options;
 }
 
-/// Enters established connections from number `first` on until the table is full; returns the number behind the last.
+/// Enters established connections from number `first` on until the table is full; returns the
+/// number behind the last.
 uint32_t fill(ConnectionTable& table, uint32_t first, Tick now = 0) {
   for (;; ++first) {
     if (table.sizes().own + table.sizes().others == table.sizes().capacity) return first;
@@ -240,7 +241,8 @@ TEST_CASE("table: the longest unseen of a chunk's OPENING entries goes first") {
     CHECK(table.insert(newcomer, table.hash(newcomer.key), &leavers).outcome ==
           InsertOutcome::kEvictedOpening);
   }
-  // Two chunks: whichever a newcomer begins with, it takes that one's oldest, so that times rise by chunk.
+  // Two chunks: whichever a newcomer begins with, it takes that one's oldest, so that
+  // times rise by chunk.
   uint32_t out_of_order = 0;
   for (size_t i = 1; i < leavers.records.size(); ++i) {
     out_of_order += leavers.records[i].last_seen < leavers.records[i - 1].last_seen;

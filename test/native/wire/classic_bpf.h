@@ -1,5 +1,5 @@
-// Classic BPF as linux/filter.h describes it, interpreted plainly: what the kernel would return for a packet. A load outside
-// the packet ends the program with 0.
+// Classic BPF as linux/filter.h describes it, interpreted plainly: what the kernel would return for
+// a packet. A load outside the packet ends the program with 0.
 #pragma once
 
 #include <linux/filter.h>

@@ -37,7 +37,8 @@ struct Group {
     REQUIRE(rings.size() == kWorkers);
   }
 
-  /// Sends `frames`; which workers got them, and how many each, the namespaces' own discovery left out.
+  /// Sends `frames`; which workers got them, and how many each, the namespaces' own
+  /// discovery left out.
   std::map<size_t, size_t> steer(const std::vector<ByteVector>& frames) {
     for (const ByteVector& frame : frames) sender.send(frame);
     usleep(20'000);

@@ -33,7 +33,8 @@ struct SocketAddress {
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
 };
 
-/// A socket of `type` bound to an address inside `where`, listening if it can; reading gives up after two seconds.
+/// A socket of `type` bound to an address inside `where`, listening if it can; reading gives up
+/// after two seconds.
 inline Descriptor bound_socket(const Namespace& where, int type, const std::string& address,
                                uint16_t port) {
   const SocketAddress at(address, port);

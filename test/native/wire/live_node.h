@@ -1,5 +1,5 @@
-// The smallest node: a ring on v0 whose packets all go to a TUN device, and a responder. It stands in for the worker, which comes
-// in a later room.
+// The smallest node: a ring on v0 whose packets all go to a TUN device, and a responder. It stands
+// in for the worker, which comes in a later room.
 #pragma once
 
 #include <poll.h>

@@ -1,6 +1,7 @@
-// Private network namespaces for the live tests. A namespace is made by a thread of the test and entered by threads, so that nothing of
-// the machine's own network is ever touched, no process is forked but `ip` and its like, and sockets that were opened inside
-// can be used from the test itself.
+// Private network namespaces for the live tests. A namespace is made by a thread of the test
+// and entered by threads, so that nothing of the machine's own network is ever touched, no
+// process is forked but `ip` and its like, and sockets that were opened inside can be used from
+// the test itself.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -64,7 +65,8 @@ class Namespace {
   bool ready_ = true;
 };
 
-/// Whether namespaces can be made here. Where they cannot the caller leaves its test case: loudly, and in CI as a failure.
+/// Whether namespaces can be made here. Where they cannot the caller leaves its test case: loudly,
+/// and in CI as a failure.
 inline bool live_tests_possible(const char* test) {
   const bool possible = Namespace().ready();
   const char* ci = std::getenv("CI");
@@ -80,12 +82,14 @@ inline bool live_tests_possible(const char* test) {
 #define FLOWSIEVE_LIVE_TEST(name) \
   if (!flowsieve::test::live_tests_possible(name)) return
 
-/// Two namespaces and a wire: `here` has the end v0 (192.0.2.1, 2001:db8::1), `there` v1 (192.0.2.2, 2001:db8::2).
+/// Two namespaces and a wire: `here` has the end v0 (192.0.2.1, 2001:db8::1), `there` v1
+/// (192.0.2.2, 2001:db8::2).
 struct Wire {
   Namespace here, there;
 
   Wire() {
-    // Without the second that duplicate address detection takes: until then the kernel asks for no neighbour.
+    // Without the second that duplicate address detection takes: until then the kernel asks
+    // for no neighbour.
     for (const Namespace* end : {&here, &there}) {
       REQUIRE(end->shell(
           "sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"));
@@ -102,7 +106,8 @@ struct Wire {
                     "&& ip link set v1 up"));
   }
 
-  /// Waits until both kernels take IPv6 multicast: only some time after the link came up do they have a route for it.
+  /// Waits until both kernels take IPv6 multicast: only some time after the link came up do they
+  /// have a route for it.
   void settle_ipv6() const {
     for (const Namespace* end : {&here, &there}) {
       REQUIRE(

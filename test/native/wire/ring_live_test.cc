@@ -39,7 +39,8 @@ ByteVector bytes_of(const Frame& frame) {
   return {frame.bytes.data, frame.bytes.data + frame.bytes.size};
 }
 
-/// Receives until `enough` says so or half a second without a frame has passed. `look` sees every frame while it is valid.
+/// Receives until `enough` says so or half a second without a frame has passed. `look` sees every
+/// frame while it is valid.
 template <typename Look>
 void receive_all(RingSource& ring, Look look) {
   std::array<Frame, kBurst> burst;

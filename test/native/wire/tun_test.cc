@@ -4,7 +4,8 @@
 
 namespace flowsieve::test {
 
-// As the kernel writes it for TCP over IPv4 behind an Ethernet header (linux/virtio_net.h): 14 + 20 + 32 bytes of headers.
+// As the kernel writes it for TCP over IPv4 behind an Ethernet header (linux/virtio_net.h):
+// 14 + 20 + 32 bytes of headers.
 TEST_CASE("offsets of an offload header lose the link header") {
   OffloadHeader stripped;
   REQUIRE(strip_link_header({1, 1, 66, 1448, 34, 16}, 14, 9000, stripped));

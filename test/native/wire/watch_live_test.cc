@@ -51,7 +51,8 @@ std::unique_ptr<WatchSource> open_watch(const Namespace& where,
   return watch;
 }
 
-/// A connection from `there` to the cluster address on `here`: some data, then the server closes, or resets.
+/// A connection from `there` to the cluster address on `here`: some data, then the server
+/// closes, or resets.
 void converse(const Wire& wire, const std::string& address, bool reset) {
   const Descriptor listener = bound_socket(wire.here, SOCK_STREAM, address, 8080);
   REQUIRE(listener.open());
