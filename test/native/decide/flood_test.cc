@@ -1,7 +1,7 @@
 // Floods as streams: millions of packets with made-up sources, made on the fly, while a thousand
-// connections go on. Half of those are this node's and half another's, and before the flood begins
-// every bucket changes hands, so that each of their packets would be misdecided if its entry were
-// lost.
+// connections go on. Half of those are this node's and half another's, and before the flood
+// begins every bucket changes hands, so that each of their packets would be misdecided if its
+// entry were lost.
 #include <doctest/doctest.h>
 
 #include <cstring>

@@ -11,8 +11,8 @@ namespace plain {
 
 enum class Status { kOpening, kEstablished, kClosing };
 
-/// What a bystander reads from a packet. `connection` names client and server, however the packet
-/// runs.
+/// What a bystander reads from a packet. `connection` names client and server, however
+/// the packet runs.
 struct Packet {
   std::string connection;
   std::string protocol;         ///< "tcp", "udp", "sctp", "icmp", "other"

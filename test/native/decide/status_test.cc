@@ -1,4 +1,5 @@
-// SYN on a known connection, status, both directions, timeouts: the rules that the seed leaves open.
+// SYN on a known connection, status, both directions, timeouts: the rules that the seed leaves
+// open.
 #include "decide/status.h"
 
 #include <doctest/doctest.h>
@@ -336,7 +337,7 @@ TEST_CASE("what a node sends from its own address is none of the cluster's") {
 }
 
 TEST_CASE("default timeouts, to the tick, by protocol and status") {
-  // Design section 2, in seconds: opening, established, closing; 0 where the protocol does not close.
+  // Design section 2, in seconds: opening, established, closing; 0 where nothing closes.
   struct Row {
     const char* protocol;
     PacketBuilder opens, establishes, closes;

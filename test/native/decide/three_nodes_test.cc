@@ -46,8 +46,9 @@ std::vector<NodeIndex> random_owners(std::mt19937_64& random) {
   return owners;
 }
 
-/// Runs random traffic, `pace` ticks between packets on average; returns how often a connection was found on a node that the allocation of
-/// the moment would not have chosen: without any, the test would say nothing.
+/// Runs random traffic, `pace` ticks between packets on average; returns how often a connection was
+/// found on a node that the allocation of the moment would not have chosen: without any, the test
+/// would say nothing.
 size_t run(const Setup& setup, uint64_t seed, int clients, uint64_t pace) {
   std::mt19937_64 random(seed);
   TestCluster cluster(setup);

@@ -322,3 +322,23 @@ TEST_CASE("what waits at the end of a capture is given up and counted") {
   CHECK(node.worker().fragments_waiting() == 0);
   CHECK(node.drops(Drop::kFragmentExpired) == 1);
 }
+
+TEST_CASE("a fragmented ICMP error follows what it quotes, and refreshes it with no fragment") {
+  TestNode node;
+  const TcpClient tcp;
+  node.see(tcp.syn(), 1);
+  const ByteVector quote = PacketBuilder::raw()
+                               .ipv4(kCluster4, tcp.address)
+                               .tcp(80, tcp.port)
+                               .ack()
+                               .payload(900)
+                               .build();
+  const auto error =
+      PacketBuilder::ethernet().ipv4("203.0.113.1", kCluster4).icmp_error(3, 1, quote).build();
+  node.give_all_buckets_to(1);
+  const auto frames = fragments_of(error, 420);
+  for (const ByteVector& frame : frames) node.see(frame, 5);
+  CHECK(node.delivered() == 1 + frames.size());
+  CHECK(node.count(Count::kErrorsFollowed) == frames.size());
+  CHECK(node.record(tcp.key())->last_seen == 10);
+}
