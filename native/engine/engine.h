@@ -1,11 +1,12 @@
 // The live engine: one thread per worker, each with its own ring, watch, TUN queue and table, and
 // the ways to reach into them from outside. A whole C++ API; the addon only translates it.
 //
-//   interface -> RingSource --.                        .--> TunDelivery -> the node's stack
-//                             +--> Worker (own thread) +
-//   what we send -> WatchSource                        `--> LinkResponder -> ARP and neighbour answers
-//                                ^
-//                             Mailbox <- replace_criteria, snapshot, connections (any thread)
+//   interface ----> RingSource --.                         .--> TunDelivery -> the node's stack
+//                                +--> Worker (own thread) -+
+//   what we send -> WatchSource -'         ^               `--> LinkResponder -> ARP, NDP answers
+//                                          |
+//                                       Mailbox <- replace_criteria, snapshot, connections
+//                                                  (any thread)
 //
 // Every call below except start() and stop() waits until the workers have answered, between two of
 // their bursts: microseconds under load, a wake-up when idle. Without threads (before start, after
@@ -71,8 +72,8 @@ class Engine {
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).
   RecordBlock connections(uint32_t index, uint64_t cursor, size_t limit);
-  /// Tells the neighbours where the cluster addresses are: gratuitous ARP and unsolicited
-  /// advertisements.
+  /// Tells the neighbours where the cluster addresses are: ARP announcements and unsolicited
+  /// neighbour advertisements.
   void announce();
 
   uint32_t workers() const { return static_cast<uint32_t>(lanes_.size()); }

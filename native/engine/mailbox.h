@@ -32,8 +32,8 @@ class Mailbox {
   /// Any thread; not from within a letter. Between accept() and close() the worker is woken and its
   /// thread calls the letter; otherwise this calls it. In either case exactly once.
   void post(Letter letter, Worker& worker);
-  /// The worker's thread: calls what has been posted, in order. One read of an atomic when there is
-  /// nothing.
+  /// The worker's thread: calls what has been posted, in order. One read of an atomic when
+  /// there is nothing.
   void drain(Worker& worker);
   /// From now on somebody drains. Before the worker's thread begins.
   void accept();
@@ -46,8 +46,8 @@ class Mailbox {
  private:
   std::mutex mutex_;
   std::vector<Letter> letters_;
-  std::vector<Letter>
-      opened_;  // the worker's; swapped with letters_ so that neither allocates for long
+  // The worker's; swapped with letters_ so that neither allocates for long.
+  std::vector<Letter> opened_;
   std::atomic<bool> full_{false};
   bool accepting_ = false;
   int event_fd_ = -1;

@@ -21,8 +21,8 @@ struct Explained {
   uint32_t captured = 0;
   uint32_t wire_bytes = 0;
   Trace trace;
-  std::vector<uint8_t>
-      hashed;  ///< the bytes the bucket is computed from; empty when there is no connection to hash
+  /// The bytes that the bucket is computed from; empty when there is no connection to hash.
+  std::vector<uint8_t> hashed;
   uint64_t hash = 0;
   uint32_t bucket = 0;
 };
