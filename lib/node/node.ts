@@ -77,9 +77,11 @@ const { version } = JSON.parse(
 ) as { version: string };
 
 /**
- * One node of the cluster, live: what is set on the host, the engine, and the allocation by which it decides.
+ * One node of the cluster, live: what is set on the host, the engine, and the allocation by
+ * which it decides.
  *
- * The node list is static: every node plans the allocation from its configuration alone, and all come to the same one.
+ * The node list is static: every node plans the allocation from its configuration alone, and all
+ * come to the same one.
  */
 export class Node extends EventEmitter<NodeEvents> implements Administered {
   readonly vocabulary = vocabulary;
@@ -105,10 +107,11 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   }
 
   /**
-   * Sets up the host, opens the engine and begins to decide. When it resolves, the first packet can be decided.
+   * Sets up the host, opens the engine and begins to decide. When it resolves, the first
+   * packet can be decided.
    *
-   * @throws FlowsieveError with nothing left behind; FLOWSIEVE_MISSING and FLOWSIEVE_PRIVILEGE name what is missing, FLOWSIEVE_STATE
-   * what is in the way
+   * @throws FlowsieveError with nothing left behind; FLOWSIEVE_MISSING and FLOWSIEVE_PRIVILEGE name
+   * what is missing, FLOWSIEVE_STATE what is in the way
    */
   static async start(config: Configuration, options: NodeOptions = {}): Promise<Node> {
     const logger =
@@ -144,9 +147,11 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   }
 
   /**
-   * Takes over the weights and the node list of a new configuration. Open connections stay where they are.
+   * Takes over the weights and the node list of a new configuration. Open connections
+   * stay where they are.
    *
-   * @throws FlowsieveError FLOWSIEVE_STATE when the change would break open connections; nothing has changed then
+   * @throws FlowsieveError FLOWSIEVE_STATE when the change would break open connections; nothing
+   * has changed then
    */
   reload(next: Configuration): Promise<void> {
     // One after the other: each plans from what the one before has left.
@@ -180,7 +185,8 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
     clearInterval(this.watching);
     await this.watchRound;
     await this.engine.stop();
-    // The device, and with it the addresses, goes with the engine; the guard, which keeps the kernel silent, goes last.
+    // The device, and with it the addresses, goes with the engine; the guard, which keeps the
+    // kernel silent, goes last.
     await this.engine.close();
     return this.host.undo();
   }
@@ -261,8 +267,9 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   }
 
   /**
-   * Looks at the counters every second: alarms, and samples for those who listen. In the first seconds it also announces the cluster
-   * addresses again: an interface that has just come up loses what is said at once, and so do neighbours.
+   * Looks at the counters every second: alarms, and samples for those who listen. In the first
+   * seconds it also announces the cluster addresses again: an interface that has just come up loses
+   * what is said at once, and so do neighbours.
    */
   private watch(): void {
     let announcements = ANNOUNCEMENTS;

@@ -46,7 +46,8 @@ describe('a node', () => {
     assert.ok(alive.length > 5, 'the measure sees what a living node says');
     await nodeOf(cluster, 'node-1').daemon?.stop('SIGKILL');
 
-    // First as a client that still has the cluster's link address, then as one that has to ask, then as one that knows the node's own.
+    // First as a client that still has the cluster's link address, then as one that has to ask,
+    // then as one that knows the node's own.
     assert.deepEqual(await answersTo(live(), () => knock(live())), []);
     await lab.ip('client', ['neigh flush all']);
     assert.deepEqual(await answersTo(live(), () => knock(live())), []);
@@ -70,7 +71,10 @@ describe('a node', () => {
   });
 });
 
-/** The frames, as hexadecimal digits, in which somebody else than the client spoke of a cluster address meanwhile. */
+/**
+ * The frames, as hexadecimal digits, in which somebody else than the client spoke of a cluster
+ * address meanwhile.
+ */
 async function answersTo({ lab }: Live, during: () => Promise<unknown>): Promise<string[]> {
   const capture = await Capture.start(lab, 'client', 'all');
   await during();

@@ -54,7 +54,8 @@ describe('fragments', () => {
         [0, 1, 2, 3, 3],
       ]) {
         const { nodes, right } = await raw.datagram({ family: version, size: 5_000, order });
-        // A kernel may drop a datagram with an overlapping fragment (RFC 5722) or take the repetition as harmless; it never answers twice.
+        // A kernel may drop a datagram with an overlapping fragment (RFC 5722) or take the
+        // repetition as harmless; it never answers twice.
         assert.ok(nodes.length <= 1, 'not twice');
         assert.ok(right);
       }

@@ -1,4 +1,5 @@
-// A process that has set the host up dies, at any step; the next start cleans up. host.support.ts draws the wire.
+// A process that has set the host up dies, at any step; the next start cleans up.
+// host.support.ts draws the wire.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -143,7 +144,8 @@ describe('host, after a crash', function () {
       assert.deepEqual(await (await prepare()).undo(), [], `step ${step}`);
       assert.deepEqual(await state(), before, `step ${step}`);
     }
-    // That last one left everything behind. Each of the following takes over from the one before and comes one step further.
+    // That last one left everything behind. Each of the following takes over from the one before
+    // and comes one step further.
     for (let step = 1; ; step += 1) {
       const { child, line } = await startedChild(step);
       if (line !== 'prepared') continue;

@@ -1,5 +1,5 @@
-// What host.test.ts does with raw frames, in Python, which is there wherever node-gyp is. (tcpdump is no choice: it insists on becoming
-// another user, which cannot be had in a user namespace.)
+// What host.test.ts does with raw frames, in Python, which is there wherever node-gyp is. (tcpdump
+// is no choice: it insists on becoming another user, which cannot be had in a user namespace.)
 
 /**
  * Prints a line for every frame that a tap on cap0 sees, first `listening`:
@@ -31,7 +31,10 @@ while True:
         print(f'{ipv6(packet[8:24])} > {ipv6(packet[24:40])} {transport(packet[6], packet[40:])}', flush=True)
 `;
 
-/** Sends UDP to the cluster addresses and to others from peer0, untagged and with every kind of tag, straight to the wire. */
+/**
+ * Sends UDP to the cluster addresses and to others from peer0, untagged and with every kind of tag,
+ * straight to the wire.
+ */
 export const SEND_TAGGED = `
 import socket, struct
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)

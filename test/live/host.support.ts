@@ -1,6 +1,8 @@
-// What the tests of the host's settings share: this process is the node, the namespace `client` is at the other end of its wire.
+// What the tests of the host's settings share: this process is the node, the namespace `client` is
+// at the other end of its wire.
 //
-//   client  peer0 192.0.2.9  2001:db8::9  ----  cap0 192.0.2.1  2001:db8::1  this namespace, tun0 made by hand
+//   client  peer0 192.0.2.9  2001:db8::9  ----  cap0 192.0.2.1  2001:db8::1  this namespace,
+//                                                                            tun0 made by hand
 //
 // See README.md for how it is started.
 import assert from 'node:assert/strict';
@@ -52,13 +54,17 @@ export async function prepare(more: Partial<HostOptions> = {}): Promise<Host> {
   return host;
 }
 
-/** Everything that could have been touched: all settings of both interfaces and of `all`, the ruleset, the addresses, our folder. */
+/**
+ * Everything that could have been touched: all settings of both interfaces and of `all`, the
+ * ruleset, the addresses, our folder.
+ */
 export async function state(): Promise<Record<string, unknown>> {
   const settings = await sh(
     'cd /proc/sys/net; grep -H . ipv[46]/conf/all/* ipv[46]/conf/default/* ipv[46]/conf/cap0/* ipv[46]/conf/tun0/* 2>/dev/null || true',
   );
-  // The two exceptions on a TUN device that outlives us, which the engine's does not: how it makes up link-local addresses (sysctls.ts says
-  // why), and its queue, which the kernel attaches when it first comes up.
+  // The two exceptions on a TUN device that outlives us, which the engine's does not: how it makes
+  // up link-local addresses (sysctls.ts says why), and its queue, which the kernel attaches when
+  // it first comes up.
   const exceptions = /^ipv6\/conf\/tun0\/addr_gen_mode:/;
   const links = JSON.parse(await sh('ip -j addr')) as { ifname: string; qdisc?: string }[];
   for (const link of links) if (link.ifname === 'tun0') delete link.qdisc;
@@ -75,8 +81,9 @@ export async function setting(path: string): Promise<string> {
 }
 
 /**
- * Starts another process that prepares the host and the TUN device, and waits for what it says: `prepared`, the code of its error, or nothing
- * when it was killed before the given step. A step is a call that can change anything outside the process.
+ * Starts another process that prepares the host and the TUN device, and waits for what it says:
+ * `prepared`, the code of its error, or nothing when it was killed before the given step. A step is
+ * a call that can change anything outside the process.
  */
 export async function startedChild(killAtStep = 0): Promise<{ child: ChildProcess; line: string }> {
   const { onNotice: _, ...plain } = options();

@@ -1,4 +1,5 @@
-// The host's settings, against a real kernel: set, listed, given back; silence; what is missing. host.support.ts draws the wire.
+// The host's settings, against a real kernel: set, listed, given back; silence; what is missing.
+// host.support.ts draws the wire.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -176,7 +177,10 @@ describe('host, in a private network namespace', function () {
       await once(server, 'close');
     });
 
-    /** Tells the client where the cluster addresses are, so that its packets come although nobody answers its questions. */
+    /**
+     * Tells the client where the cluster addresses are, so that its packets come although nobody
+     * answers its questions.
+     */
     async function reveal(): Promise<void> {
       const links = JSON.parse(await sh('ip -j link show cap0')) as { address: string }[];
       for (const address of [IPV4, IPV6]) {

@@ -37,7 +37,9 @@ export interface Live {
   readonly client: Driver;
 }
 
-/** Makes a cluster before the tests of the surrounding describe block and takes it down after them. */
+/**
+ * Makes a cluster before the tests of the surrounding describe block and takes it down after them.
+ */
 export function liveCluster(options: LiveOptions = {}): () => Live {
   let live: Live | undefined;
   let lab: Lab | undefined;

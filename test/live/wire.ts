@@ -1,4 +1,5 @@
-// The client's wire: a capture by a tool and a reader of the tests' own, so that nothing of flowsieve judges flowsieve.
+// The client's wire: a capture by a tool and a reader of the tests' own, so that nothing of
+// flowsieve judges flowsieve.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +24,10 @@ export class Capture {
     private readonly path: string,
   ) {}
 
-  /** Starts one, of all frames or of TCP's SYN and SYN-ACK alone; frames are seen from when this resolves. */
+  /**
+   * Starts one, of all frames or of TCP's SYN and SYN-ACK alone; frames are seen from
+   * when this resolves.
+   */
   static async start(lab: Lab, namespace: string, what: 'handshakes' | 'all'): Promise<Capture> {
     captures += 1;
     const path = join(lab.directory, `capture-${captures}.pcap`);
@@ -92,7 +96,9 @@ function segmentAt(ip: Buffer, at: number, source: Buffer, destination: Buffer):
 /** One opening of a TCP connection as the client's wire saw it. */
 export interface Opening {
   readonly timeMs: number;
-  /** Distinct initial sequence numbers with which it was answered: one for each node that took it. */
+  /**
+   * Distinct initial sequence numbers with which it was answered: one for each node that took it.
+   */
   readonly answers: Set<number>;
 }
 

@@ -1,10 +1,13 @@
-"""Packets that no well-behaved sender makes. Reads one JSON command a line, prints one JSON answer a line.
+"""Packets that no well-behaved sender makes. Reads one JSON command a line, prints an answer each.
 
-  {"do":"datagram","family":4,"size":9000,"order":[2,0,1,1]}   a UDP datagram whose fragments go out in that order (indices into the
-        fragments; one left out is lost, one written twice repeated); answers with what came back
-  {"do":"syn","family":4,"first":24,"order":[0,1]}             a SYN with 400 bytes behind it whose first fragment has `first` bytes of TCP;
-        answers with the distinct initial sequence numbers that answered
-  {"do":"flood","seconds":5}                                   SYNs of ever new sources in 198.18.0.0/15
+  {"do":"datagram","family":4,"size":9000,"order":[2,0,1,1]}
+        a UDP datagram whose fragments go out in that order (indices into the fragments; one left
+        out is lost, one written twice repeated); answers with what came back
+  {"do":"syn","family":4,"first":24,"order":[0,1]}
+        a SYN with 400 bytes behind it whose first fragment has `first` bytes of TCP; answers with
+        the distinct initial sequence numbers that answered
+  {"do":"flood","seconds":5}
+        SYNs of ever new sources in 198.18.0.0/15
 """
 
 import json
@@ -130,7 +133,8 @@ def syn(command):
 
 
 def flood(command):
-    # The sums of a SYN without payload, computed once; each packet then only adds its source and ports to them.
+    # The sums of a SYN without payload, computed once; each packet then only adds its source and
+    # ports to them.
     end = time.monotonic() + command["seconds"]
     base = struct.pack("!HHIIBBHHH", 0, PORT, 0, 0, 5 << 4, 2, 65535, 0, 0)
     fixed = sum(struct.unpack("!10H", base)) + sum(struct.unpack("!2H", packed(4, CLUSTER[4]))) + 6 + 20
