@@ -129,7 +129,7 @@ async function thread(suite) {
 
 async function fuzzOne(suite, target) {
   const name = target.replace(/^fuzz_/, '');
-  // What the fuzzer finds on its way is new each time and does not belong into the
+  // What the fuzzer finds on its way is new each time and does not belong in the
   // repository; a crash does.
   const found = mkdtempSync(join(tmpdir(), `flowsieve-${target}-`));
   const corpus = [`test/fuzz/corpus/${name}`].filter((folder) => existsSync(join(root, folder)));

@@ -5,8 +5,7 @@ import { canonicalAddress, isAddress, isLinkAddress } from './addresses.js';
 // docs/reference/configuration.md come from here.
 //
 // Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in
-// the documentation, and so cannot differ. `refused` are values that the design has and this
-// version does not.
+// the documentation, and so cannot differ. `refused` are values that a later version will take.
 
 /** What a leaf of the schema says about itself. */
 export interface LeafNotes {

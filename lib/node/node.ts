@@ -126,7 +126,7 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
       interface: captured,
       device: config.deliver.device,
       onNotice: (sentence) => logger.info(sentence),
-      // Beside the socket, which nodes that share a host have one of each.
+      // Beside the socket: nodes that share a host have one each.
       runDirectory: options.runDirectory ?? dirname(config.admin.socket),
     });
     let engine: NativeEngine | undefined;

@@ -1,6 +1,6 @@
 // The decision: whose is this packet? One function over one packet, one table and one set of
-// criteria; the heart of the system (seed, figures 3, 4, 5; its packet classes are those of figures
-// 7 and 8).
+// criteria; the heart of the system. Its packet classes are those of figures 7 and 8 of
+// ../shared/mission/seed.txt, where figures 3, 4 and 5 draw what leads to them.
 //
 //   class  packet                                 verdict  effect
 //   1      opening, bucket is mine                deliver  enter into own, OPENING
@@ -32,7 +32,7 @@ enum class Verdict : uint8_t {
 
 enum class Tracking : uint8_t {
   kObserve,  ///< own and others' connections are kept from the packets themselves (figure 5)
-  kOwn,      ///< only own connections are entered (figure 4)
+  kOwn,      ///< only own ones are entered; others' come with a handover's list (figure 4)
 };
 
 /// What decisions depend on besides the table. Replaced as a whole, between two bursts.

@@ -43,9 +43,9 @@ struct Timeouts {
   }
 };
 
-/// The defaults of the design: RFC 5382 and RFC 4787 for established TCP and UDP. A protocol that
-/// does not close has its opening timeout under kClosing; only a list from another node can bring
-/// such an entry.
+/// The defaults: for established TCP and UDP those of RFC 5382 and RFC 4787. A protocol that does
+/// not close has its opening timeout under kClosing; only a list from another node can bring such
+/// an entry.
 Timeouts default_timeouts();
 
 }  // namespace flowsieve

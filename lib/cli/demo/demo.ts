@@ -14,7 +14,7 @@ import { describeDemo } from './report.js';
 
 /** What the demo can be asked for. */
 export interface DemoOptions {
-  /** Bytes of each of the two downloads; at least 200 million by default. */
+  /** Bytes of each of the two downloads; 256 million by default. */
   readonly downloadBytes?: number;
   /** Takes each line of progress. */
   readonly progress?: (line: string) => void;

@@ -280,7 +280,7 @@ class DatagramFlow implements Conversation {
     this.socket.send(String(this.asked));
   }
 
-  /** A datagram may be lost; ten in a row are not. */
+  /** A datagram may be lost; eleven in a row are not. */
   async finish(): Promise<void> {
     const answer = new Promise<boolean>((resolve) => {
       this.answered = () => resolve(true);

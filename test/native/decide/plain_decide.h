@@ -1,5 +1,6 @@
-// The decision a second time, for the differential test: written from the design's section 2 alone,
-// with maps and sentences, as simply as it goes. Knows nothing of slots, wheels, bursts or bytes.
+// The decision a second time, for the differential test: written from section 2 of the design
+// (../shared/design.md) alone, with maps and sentences, as simply as it goes. Knows nothing of
+// slots, wheels, bursts or bytes.
 #pragma once
 
 #include <functional>

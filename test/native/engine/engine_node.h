@@ -1,5 +1,5 @@
-// An engine on the wire of the live tests: the capture interface v0 here, and what sends to it
-// there.
+// An engine on the wire of the live tests: the capture interface v0 here, and what
+// sends to it there.
 #pragma once
 
 #include <chrono>

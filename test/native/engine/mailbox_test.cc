@@ -121,8 +121,8 @@ TEST_CASE("letters from four threads are called once each, in each thread's orde
   CHECK(called == kThreads * kLetters);
 }
 
-// The moment between the last drain and the first letter called directly: both sides touch the
-// worker.
+// The moment between the last drain and the first letter called directly: both sides
+// touch the worker.
 TEST_CASE(
     "letters posted while the worker's thread begins and ends are called once, never two at a "
     "time") {

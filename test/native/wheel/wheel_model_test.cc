@@ -134,8 +134,8 @@ class Model {
   Wheel wheel_;
   std::vector<uint64_t> deadlines_;  // not wrapped around
   std::set<std::pair<uint64_t, uint32_t>> by_deadline_;
-  std::map<uint32_t, uint64_t>
-      filed_late_;  // index -> the target that its deadline had missed then
+  // By index: the target that its deadline had missed when it was filed.
+  std::map<uint32_t, uint64_t> filed_late_;
   bool meddling_ = true;
   size_t ended_ = 0;
   size_t interrupted_ = 0;
