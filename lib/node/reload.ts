@@ -22,7 +22,8 @@ export function compareForReload(
   nodes: readonly NodeConfiguration[],
   next: Configuration,
 ): Reload {
-  const keys = Object.keys(next) as (keyof Configuration)[];
+  // Both: a key that was left out is no key of its configuration.
+  const keys = Object.keys({ ...running, ...next }) as (keyof Configuration)[];
   const differs = (key: keyof Configuration): boolean =>
     JSON.stringify(running[key]) !== JSON.stringify(next[key]);
   const nodesChanged = JSON.stringify(nodes) !== JSON.stringify(next.nodes);
