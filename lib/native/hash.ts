@@ -1,4 +1,6 @@
+import { isIP } from 'node:net';
 import { type Configuration, resolveDistribution } from '../config/index.js';
+import { expectedSentence, FlowsieveError, show } from '../errors/index.js';
 import { addon } from './addon.js';
 import { nativeDistribution } from './criteria.js';
 import { type Flow, writeFlow } from './records.js';
@@ -16,8 +18,36 @@ export interface Hashed {
  * packet that opens it.
  *
  * @param flow - from the client (source) to the server (destination)
+ * @throws FlowsieveError FLOWSIEVE_ARGUMENT for a flow that no packet can have
  */
 export function hash(config: Configuration, flow: Flow): Hashed {
-  const made = addon.hash(nativeDistribution(resolveDistribution(config)), writeFlow(flow));
+  const made = addon.hash(
+    nativeDistribution(resolveDistribution(config)),
+    writeFlow(checked(flow)),
+  );
   return { bytes: made.hashed, hash: made.hash, bucket: made.bucket };
+}
+
+function refuse(expected: string, path: string, received: unknown): never {
+  const message = expectedSentence(expected, path, show(received));
+  throw new FlowsieveError('FLOWSIEVE_ARGUMENT', message, { path });
+}
+
+function checkInteger(value: number, max: number, path: string): void {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return;
+  refuse(`an integer from 0 to ${max}`, path, value);
+}
+
+function checked(flow: Flow): Flow {
+  for (const side of ['source', 'destination'] as const) {
+    const { address, port } = flow[side];
+    const family = address.includes('%') ? 0 : isIP(address);
+    if (family === 0) refuse('an IPv4 or IPv6 address', `${side}.address`, address);
+    if (family !== isIP(flow.source.address)) {
+      refuse("an address of the source's family", `${side}.address`, address);
+    }
+    checkInteger(port, 0xffff, `${side}.port`);
+  }
+  checkInteger(flow.protocolNumber, 0xff, 'protocolNumber');
+  return flow;
 }

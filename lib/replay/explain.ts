@@ -19,7 +19,7 @@ export interface ExplainedPacket {
   /** From the outer IP header; null when there is none. */
   readonly from: string | null;
   readonly to: string | null;
-  /** What it is, in words: `tcp SYN`, `udp`, `icmp error`, `later fragment` … */
+  /** What it is, in words: `tcp SYN`, `udp`, `ICMP error about tcp`, `later fragment` … */
   readonly what: string;
   /** The connection in the packet's own direction; null when it has none. */
   readonly flow: Flow | null;
@@ -94,7 +94,10 @@ function outerAddress(bytes: Buffer): string {
 }
 
 function whatIs(packet: NativeExplained, flow: Flow | null): string {
-  if (packet.kind === 'nonIp') return 'no IP';
+  // What could not be read to its end has no kind yet.
+  if (packet.kind === 'nonIp') {
+    return packet.ip ? 'IP' : packet.drop === 'none' ? 'no IP' : 'unreadable';
+  }
   if (packet.kind === 'control') return 'link-local control';
   if (packet.kind === 'fragment') return 'later fragment';
   if (!flow) return 'IP';
@@ -110,7 +113,7 @@ function whatIs(packet: NativeExplained, flow: Flow | null): string {
 function why(packet: NativeExplained, owner: string | null): string {
   if (packet.drop !== 'none') {
     const text = vocabulary.drops.find(({ name }) => name === packet.drop)?.text ?? packet.drop;
-    return `Dropped: ${text}.`;
+    return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
   }
   if (packet.kind === 'nonIp') return 'Not IP: none of the cluster.';
   if (packet.kind === 'control') return 'Link-local control traffic is never a connection.';
