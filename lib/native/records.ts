@@ -13,6 +13,11 @@ const CLIENT_IS_DESTINATION = 1;
 const MIDSTREAM = 2;
 const CLOSED_BY_FIN = 16;
 const CLOSED_BY_RST = 32;
+const FIN_FROM_CLIENT = 4;
+// Bits of seen_here: what only this node has seen.
+const SERVER_REPLIED = 1;
+const SERVER_FIN = 2;
+const SERVER_RST = 4;
 
 const STATUSES = ['OPENING', 'ESTABLISHED', 'CLOSING'] as const;
 /** What is known of a connection's life. */
@@ -133,19 +138,35 @@ export function writeFlow(flow: Flow): Buffer {
   return bytes;
 }
 
+/** As shown_status() of native/table/record.h. */
+function shownStatus(status: number, seenHere: number): ConnectionStatus {
+  if ((seenHere & (SERVER_FIN | SERVER_RST)) !== 0) return 'CLOSING';
+  if (status === 0 && (seenHere & SERVER_REPLIED) !== 0) return 'ESTABLISHED';
+  return STATUSES[status] ?? 'OPENING';
+}
+
+function closedBy(flags: number, seenHere: number): 'fin' | 'rst' | null {
+  if ((flags & CLOSED_BY_FIN) !== 0) return 'fin';
+  if ((flags & CLOSED_BY_RST) !== 0) return 'rst';
+  const bothFins = (flags & FIN_FROM_CLIENT) !== 0 && (seenHere & SERVER_FIN) !== 0;
+  if (bothFins) return 'fin';
+  return (seenHere & SERVER_RST) !== 0 ? 'rst' : null;
+}
+
 /** The record at the beginning of `bytes`. */
 export function readRecord(bytes: Buffer): ConnectionRecord {
   const flow = readFlow(bytes);
   const flags = bytes[57] as number;
+  const seenHere = bytes[58] as number;
   const reversed = (flags & CLIENT_IS_DESTINATION) !== 0;
   return {
     protocol: protocolName(flow.protocolNumber),
     protocolNumber: flow.protocolNumber,
     client: reversed ? flow.destination : flow.source,
     server: reversed ? flow.source : flow.destination,
-    status: STATUSES[bytes[56] as number] ?? 'OPENING',
+    status: shownStatus(bytes[56] as number, seenHere),
     opened: (flags & MIDSTREAM) !== 0 ? 'midstream' : 'opening',
-    closedBy: (flags & CLOSED_BY_FIN) !== 0 ? 'fin' : (flags & CLOSED_BY_RST) !== 0 ? 'rst' : null,
+    closedBy: closedBy(flags, seenHere),
     lastSeenTick: bytes.readUInt32LE(40),
     openedTick: bytes.readUInt32LE(44),
     epoch: bytes.readUInt32LE(48),

@@ -38,7 +38,9 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Cont
   record.epoch = context.criteria.allocation.epoch;
   record.owner = decision.owner;
   record.bucket = static_cast<uint16_t>(decision.bucket);
-  record.status = initial_status(*subject.packet);
+  // Without monitoring nothing would ever move it on from OPENING, and from the share of those.
+  record.status = context.criteria.monitoring ? initial_status(*subject.packet)
+                                              : ConnectionStatus::kEstablished;
   // The sender of the first packet is the client.
   record.flags = static_cast<uint8_t>(initial_flags(*subject.packet) |
                                       (subject.reversed ? kClientIsDestination : 0) |
@@ -107,6 +109,29 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
   return decision;
 }
 
+/// A packet of the server side: it can close or establish a connection, nothing else.
+///
+/// Where the others keep entries of this connection too (tracking observe), what only this node
+/// sees is noted for those who look on, and decides nothing: otherwise this entry would end at
+/// another time than theirs, and after a change of the allocation a packet would be taken by two
+/// nodes or by none.
+Decision watch(const Subject& subject, Slot slot, Context& context) {
+  Decision decision;
+  context.counters.add(Count::kWatched);
+  if (slot == kNoSlot) return decision;
+  decision.slot = slot;
+  decision.owner = context.table.at(slot).owner;
+  if (subject.packet->kind != Kind::kFlow) return decision;
+  if (subject.unshared && context.criteria.tracking == Tracking::kObserve) {
+    if (context.criteria.monitoring && !subject.follower) note_unshared(subject, slot, context);
+  } else if (subject.follower) {
+    context.table.touch(slot, context.now);
+  } else {
+    update_status(subject, slot, context);
+  }
+  return decision;
+}
+
 /// Port reuse: a connection that has closed does not hold its key against a new one.
 bool reopens(const Subject& subject, const Record& record) {
   const Packet& packet = *subject.packet;
@@ -122,21 +147,7 @@ bool opens(const Packet& packet) {
 }
 
 Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
-  if (subject.watched) {
-    // What this node sends can close or establish an own connection, nothing else.
-    Decision decision;
-    context.counters.add(Count::kWatched);
-    if (slot == kNoSlot) return decision;
-    decision.slot = slot;
-    decision.owner = context.table.at(slot).owner;
-    if (subject.packet->kind != Kind::kFlow) return decision;
-    if (subject.follower) {
-      context.table.touch(slot, context.now);
-    } else {
-      update_status(subject, slot, context);
-    }
-    return decision;
-  }
+  if (subject.watched) return watch(subject, slot, context);
   if (subject.follower) {
     const Decision decision = follow_first(subject, slot, context);
     count_class(context, decision.packet_class);

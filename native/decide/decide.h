@@ -49,6 +49,7 @@ struct Subject {
   Key key;        ///< as stored
   bool reversed;  ///< the packet runs against the stored key
   bool watched;   ///< sent by the server side: may change what is known, never enters anything
+  bool unshared;  ///< of a watched packet: this node has sent it, and no other node sees it
   bool follower;  ///< a later fragment: the connection's, but says nothing about its status
   Verdict first = Verdict::kPass;  ///< of a follower: what its first fragment's verdict was
 };

@@ -31,6 +31,8 @@ void update_tcp(const Subject& subject, const Record& record, Slot slot, Context
   }
   if (tcp_flags & kTcpSyn) {
     if (record.status == ConnectionStatus::kOpening) table.touch(slot, context.now);
+    // Had the server closed, which only this node knows, its TCP takes the SYN as a new connection.
+    table.set_seen_here(slot, 0);
     return;
   }
   table.touch(slot, context.now);
@@ -67,12 +69,28 @@ void update_status(const Subject& subject, Slot slot, Context& context) {
     return;
   }
   if (record.key.protocol == kTcp) return update_tcp(subject, record, slot, context);
+  if (subject.packet->opening && record.status != ConnectionStatus::kOpening) return;
   context.table.touch(slot, context.now);
   if (record.key.protocol == kSctp && subject.packet->sctp_closing) {
     context.table.set_status(slot, ConnectionStatus::kClosing, context.now);
   } else if (record.status == ConnectionStatus::kOpening && !subject.packet->opening) {
     context.table.set_status(slot, ConnectionStatus::kEstablished, context.now);
   }
+}
+
+void note_unshared(const Subject& subject, Slot slot, Context& context) {
+  const Record& record = context.table.at(slot);
+  uint8_t seen = record.seen_here;
+  if (record.key.protocol == kTcp) {
+    // A SYN-ACK establishes nothing yet, and whatever follows it the client acknowledges.
+    if (subject.packet->tcp_flags & kTcpRst) seen |= kServerRst;
+    if (subject.packet->tcp_flags & kTcpFin) seen |= kServerFin;
+  } else if (subject.packet->sctp_closing) {
+    seen |= kServerRst;
+  } else if (record.key.protocol != kSctp) {
+    seen |= kServerReplied;
+  }
+  context.table.set_seen_here(slot, seen);
 }
 
 }  // namespace flowsieve

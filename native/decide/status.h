@@ -6,6 +6,12 @@
 //   SCTP   INIT -> OPENING; next packet -> ESTABLISHED; ABORT or SHUTDOWN COMPLETE -> CLOSING
 //   other  OPENING until a second packet or a reply, then ESTABLISHED
 //
+// Record::status is moved by packets that every node sees. What a node sends itself, a reply or
+// the server's close, is noted beside it (Record::seen_here) and shown with it (shown_status()),
+// but no timer and no decision goes by it: all nodes must forget a connection at the same time, or
+// they disagree about it afterwards. In tracking own, where no other node has an entry, it moves
+// the status like any other packet.
+//
 // A SYN on an ESTABLISHED connection leaves the entry as it is: the server's TCP answers it with a
 // challenge ACK (RFC 5961 section 4), and whoever forges such packets must not be able to keep an
 // entry alive with them.
@@ -22,5 +28,9 @@ uint8_t initial_flags(const Packet& packet);
 /// Refreshes the connection in `slot` and moves its status on. Without monitoring it
 /// only refreshes.
 void update_status(const Subject& subject, Slot slot, Context& context);
+
+/// Notes what this node has sent on its own connection, and no other node has seen
+/// (Record::seen_here).
+void note_unshared(const Subject& subject, Slot slot, Context& context);
 
 }  // namespace flowsieve

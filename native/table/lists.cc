@@ -37,6 +37,7 @@ ConnectionTable::Arrival ConnectionTable::receive(Record& record, uint64_t& hash
     record.last_seen = now - (sender_now - record.last_seen);
     record.opened = now - (sender_now - record.opened);
     record.flags |= kImported;
+    record.seen_here = 0;
     return Arrival::kUnknown;
   }
   if (!correct_owners || records_[slot].owner == record.owner) return Arrival::kKnown;

@@ -1,8 +1,8 @@
 // One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
 // lists travel between nodes.
 //
-//   0     40          44       48      52      54       56       57      58     60     64
-//   | key | last_seen | opened | epoch | owner | bucket | status | flags | zero | zero |
+//   0     40          44       48      52      54       56       57      58          59     60     64
+//   | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | zero | zero2 |
 #pragma once
 
 #include <bit>
@@ -26,6 +26,11 @@ inline constexpr uint8_t kClosedByFin = 16;  ///< both sides' FIN came, and no R
 inline constexpr uint8_t kClosedByRst = 32;  ///< an RST came before both sides' FIN had
 inline constexpr uint8_t kImported = 64;     ///< came with a list, not with a packet
 
+// Bits of Record::seen_here: what this node has sent itself, and no other node can have seen.
+inline constexpr uint8_t kServerReplied = 1;
+inline constexpr uint8_t kServerFin = 2;
+inline constexpr uint8_t kServerRst = 4;
+
 struct Record {
   Key key;
   Tick last_seen = 0;
@@ -35,15 +40,26 @@ struct Record {
   uint16_t bucket = 0;  ///< when the connection was entered
   ConnectionStatus status = ConnectionStatus::kOpening;
   uint8_t flags = 0;
-  uint16_t zero = 0;
+  uint8_t seen_here = 0;  ///< for those who look on; nothing is decided by it
+  uint8_t zero = 0;
   uint32_t zero2 = 0;
 };
 static_assert(sizeof(Record) == 64);
 static_assert(offsetof(Record, last_seen) == 40 && offsetof(Record, opened) == 44 &&
               offsetof(Record, epoch) == 48 && offsetof(Record, owner) == 52 &&
               offsetof(Record, bucket) == 54 && offsetof(Record, status) == 56 &&
-              offsetof(Record, flags) == 57 && offsetof(Record, zero) == 58);
+              offsetof(Record, flags) == 57 && offsetof(Record, seen_here) == 58);
 // Records travel as they stand in memory; a big-endian machine would need to swap them.
 static_assert(std::endian::native == std::endian::little);
+
+/// The status with what only this node has seen. `status` itself is what every node has come to
+/// alike, and timers, shares and port reuse go by that alone.
+inline ConnectionStatus shown_status(const Record& record) {
+  if (record.seen_here & (kServerFin | kServerRst)) return ConnectionStatus::kClosing;
+  if (record.status == ConnectionStatus::kOpening && record.seen_here & kServerReplied) {
+    return ConnectionStatus::kEstablished;
+  }
+  return record.status;
+}
 
 }  // namespace flowsieve

@@ -133,6 +133,11 @@ class ConnectionTable {
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
   void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }
+  void set_seen_here(Slot slot, uint8_t bits) { records_[slot].seen_here = bits; }
+  /// The connection's time is over, though advance() may not have come to it.
+  bool is_over(Slot slot, Tick now) const {
+    return !Wheel::is_later(deadline(records_[slot]), now);
+  }
 
   /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot,
   /// record) before each removal; `expired` may erase any other slot. Returns the number of timers

@@ -74,6 +74,7 @@ void Worker::scope_burst() {
     subjects_[i].reversed = options_.scope.stores_reversed(packet.flow);
     subjects_[i].key = subjects_[i].reversed ? reversed(packet.flow) : packet.flow;
     subjects_[i].watched = frame.outgoing || !to_cluster;
+    subjects_[i].unshared = frame.outgoing;
     subjects_[i].follower = false;
   }
 }
@@ -119,6 +120,11 @@ void Worker::decide_frame(size_t i, Source& source) {
 
 Decision Worker::decide_subject(const Frame& frame, const Subject& subject, uint64_t hash) {
   Slot slot = table_.find(subject.key, hash);
+  // Aging works off its timers with a budget. Here every node agrees to the tick on what is over.
+  if (slot != kNoSlot && table_.is_over(slot, to_tick(now_ns_))) {
+    expire(slot);
+    slot = kNoSlot;
+  }
   // A stray packet that this node sends must not touch what another node is responsible for.
   if (frame.outgoing && slot != kNoSlot && table_.at(slot).owner != criteria_.allocation.self) {
     slot = kNoSlot;
@@ -166,6 +172,7 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .key = reverse ? reversed(packet.flow) : packet.flow,
                   .reversed = reverse,
                   .watched = !options_.scope.contains(packet.ip_destination),
+                  .unshared = frame.outgoing,
                   .follower = true,
                   .first = static_cast<Verdict>(datagram.verdict)};
   return decide_subject(frame, subject, table_.hash(subject.key));
@@ -243,6 +250,12 @@ void Worker::age(uint64_t now_ns, size_t budget) {
     leaving(slot, record, true);
   });
   fragments_.expire(now_ns_, [this](const HeldFrame&) { counters_.drop(Drop::kFragmentExpired); });
+}
+
+void Worker::expire(Slot slot) {
+  counters_.add(Count::kExpired);
+  leaving(slot, table_.at(slot), true);
+  table_.erase(slot);
 }
 
 void Worker::abandon_fragments() {

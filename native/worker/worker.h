@@ -97,6 +97,7 @@ class Worker : private ConnectionListener {
   void queue(const Frame& frame, const Packet& packet);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
+  void expire(Slot slot);
 
   WorkerOptions options_;
   Criteria criteria_;

@@ -63,16 +63,20 @@ void Node::update(Entry& entry, const Packet& packet, long now) const {
     } else if (entry.status == Status::kOpening) {
       entry.status = Status::kEstablished;
     }
+  } else if (packet.init) {
+    if (entry.status != Status::kOpening) return;  // as in TCP: unchanged
   } else if (packet.abort_or_shutdown_complete) {
     entry.status = Status::kClosing;
-  } else if (entry.status == Status::kOpening && !packet.init) {
+  } else if (entry.status == Status::kOpening) {
     entry.status = Status::kEstablished;
   }
   entry.last_seen = now;
 }
 
 void Node::insert(const Packet& packet, int owner, long now) {
-  const Entry entry{packet.protocol, owner, status_by_type(packet), now};
+  // "Without monitoring of status (timeouts alone)": nothing opens or closes then.
+  const Status status = monitoring ? status_by_type(packet) : Status::kEstablished;
+  const Entry entry{packet.protocol, owner, status, now};
   if (entry.status == Status::kOpening) {
     const auto openings = std::count_if(table.begin(), table.end(), [](const auto& item) {
       return item.second.status == Status::kOpening;
@@ -98,7 +102,8 @@ Answer Node::see(const Packet& packet, long now) {
 
   if (packet.from_this_node) {
     const bool own = known != table.end() && known->second.owner == self;
-    if (own && !packet.is_error) update(known->second, packet, now);
+    // Where others keep the connection too, what they cannot see may not move its end.
+    if (own && !packet.is_error && tracking_own) update(known->second, packet, now);
     return {"pass", 0};
   }
 

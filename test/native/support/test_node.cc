@@ -133,7 +133,7 @@ const Record* TestNode::record(const Key& key) {
 
 std::optional<ConnectionStatus> TestNode::status(const Key& key) {
   const Record* found = record(key);
-  return found ? std::optional(found->status) : std::nullopt;
+  return found ? std::optional(shown_status(*found)) : std::nullopt;
 }
 
 std::optional<NodeIndex> TestNode::owner(const Key& key) {

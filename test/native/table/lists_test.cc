@@ -190,7 +190,7 @@ TEST_CASE("lists: a record that no table can have written is refused") {
   CHECK(refused([](Record& entry) { entry.key.family = static_cast<Family>(5); }));
   CHECK_FALSE(refused([](Record& entry) { entry.key.family = Family::kIpv6; }));
   CHECK(refused([](Record& entry) { entry.key.zero = 1; }));
-  CHECK(refused([](Record& entry) { entry.zero = 0x100; }));
+  CHECK(refused([](Record& entry) { entry.zero = 0x10; }));
   CHECK(refused([](Record& entry) { entry.zero2 = 1u << 31; }));
   CHECK(refused([](Record& entry) { entry.key.source[11] = 0; }));
   CHECK(refused([](Record& entry) { entry.key.destination[0] = 0x20; }));
