@@ -6,7 +6,7 @@
 #include <poll.h>
 
 #include <array>
-#include <set>
+#include <atomic>
 #include <thread>
 
 #include "support/test_node.h"
