@@ -1,8 +1,8 @@
 // One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
 // lists travel between nodes.
 //
-//   0     40          44       48      52      54       56       57      58          59     60     64
-//   | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | zero | zero2 |
+// 0     40          44       48      52      54       56       57      58          59    60     64
+// | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | zero | zero2 |
 #pragma once
 
 #include <bit>
