@@ -40,7 +40,7 @@ function printSummary(line: ReplaySummary): void {
     `${line.packets} packets: ${line.ip} IP, ${line.nonIp} not IP, ${line.malformed} malformed, ` +
       `${line.fragments} fragments, ${line.control} link-local control, ${line.passed} not the cluster's`,
   );
-  print(`${line.connections} connections`);
+  print(`${line.connections} ${line.connections === 1 ? 'connection' : 'connections'}`);
   print(`packets by class: ${shares(line.classes)}`);
   print(`packets by node: ${shares(line.nodes)}`);
   if (Object.keys(line.drops).length > 0) print(`dropped: ${shares(line.drops)}`);

@@ -27,7 +27,7 @@ export interface ExplainedPacket {
   /** 1 … 6, or null for a packet of no class. */
   readonly class: number | null;
   readonly owner: string | null;
-  /** The bytes that decide the bucket, in hexadecimal, and what they give. */
+  /** The bytes that were hashed, in hexadecimal, and what they gave; null where no bucket decided. */
   readonly hashed: string | null;
   readonly hash: string | null;
   readonly bucket: number | null;
@@ -78,9 +78,9 @@ function explained(packet: NativeExplained, names: readonly string[]): Explained
     verdict: packet.drop !== 'none' ? 'dropped' : packet.held ? 'held' : packet.verdict,
     class: decided ? packet.packetClass : null,
     owner,
-    hashed: packet.hashed.length > 0 ? packet.hashed.toString('hex') : null,
-    hash: packet.hashed.length > 0 ? `0x${packet.hash.toString(16)}` : null,
-    bucket: packet.hashed.length > 0 ? packet.bucket : null,
+    hashed: packet.byBucket ? packet.hashed.toString('hex') : null,
+    hash: packet.byBucket ? `0x${packet.hash.toString(16)}` : null,
+    bucket: packet.byBucket ? packet.bucket : null,
     why: why(packet, owner),
   };
 }

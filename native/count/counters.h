@@ -95,6 +95,7 @@ inline constexpr bool is_malformed(Drop drop) {
   X(FullUntracked,      fullUntracked,      "packets decided but not entered: the table is full")                       \
   X(Evicted,            evicted,            "opening or closed entries that gave their place")                          \
   X(FragmentsHeld,      fragmentsHeld,      "later fragments held until their first fragment came")                     \
+  X(FragmentsForgotten, fragmentsForgotten, "datagrams forgotten before their time, to make room for others")           \
   X(SuperPackets,       superPackets,       "GRO/TSO super-packets received")                                           \
   X(ResolutionAnswered, resolutionAnswered, "ARP requests and neighbour solicitations answered")
 // clang-format on

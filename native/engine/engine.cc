@@ -32,6 +32,9 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, Cri
 }
 
 Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
+  if (options.workers == 0) {
+    return Error{ErrorCode::kArgument, "Expected at least one worker but received none."};
+  }
   const WorkerOptions part = part_of(options.worker, options.workers, 0);
   if (Status fits = ConnectionTable::check(part.table); !fits) return fits;
   auto link = read_link(options.interface);

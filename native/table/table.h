@@ -145,13 +145,13 @@ class ConnectionTable {
   template <typename Expired>
   size_t advance(Tick now, size_t budget, Expired&& expired);
 
-  /// Copies up to out.size() records from `cursor` (0 at first) on, and moves it; 0 means the end.
-  /// What is in the table all the while comes exactly once, however much is entered and removed
+  /// Copies up to out.size() records from `cursor` (0 at first) on, moves it, and returns how many;
+  /// none means the end. What is in the table all the while comes exactly once, however much is entered and removed
   /// between two calls: slots never move.
   size_t export_block(uint64_t& cursor, std::span<Record> out) const;
   /// The same for the records that wanted(record) chooses, looking at no more than `looks` slots
-  /// (give or take one chunk), so that a call stays short however few are wanted: 0 is not the end
-  /// here, `cursor >= slots()` is.
+  /// (give or take one chunk), so that a call stays short however few are wanted: that none came is
+  /// not the end here, `cursor >= slots()` is.
   template <typename Wanted>
   size_t export_block(uint64_t& cursor, std::span<Record> out, size_t looks, Wanted&& wanted) const;
 

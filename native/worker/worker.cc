@@ -250,6 +250,8 @@ void Worker::age(uint64_t now_ns, size_t budget) {
     leaving(slot, record, true);
   });
   fragments_.expire(now_ns_, [this](const HeldFrame&) { counters_.drop(Drop::kFragmentExpired); });
+  counters_.add(Count::kFragmentsForgotten,
+                fragments_.overwritten() - counters_[Count::kFragmentsForgotten]);
 }
 
 void Worker::expire(Slot slot) {

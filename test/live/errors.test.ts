@@ -3,7 +3,7 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { flowsieve } from '../../lib/cli/demo/cluster.js';
 import type { Said } from '../../lib/cli/demo/lab.js';
-import { CLUSTER_IPV4, liveCluster } from './support.js';
+import { CLUSTER_IPV4, CLUSTER_IPV6, liveCluster } from './support.js';
 
 describe('flowsieve run says in one sentence what is missing', () => {
   const live = liveCluster({ nodes: 1, daemons: false });
@@ -67,6 +67,22 @@ describe('flowsieve run says in one sentence what is missing', () => {
     await lab.ip('node-1', [`address del ${CLUSTER_IPV4}/32 dev eth0`]);
     assertSentence(said, 3, new RegExp(CLUSTER_IPV4.replaceAll('.', '\\.')));
   });
+
+  for (const [family, address, length] of [
+    ['IPv4', CLUSTER_IPV4, 32],
+    ['IPv6', CLUSTER_IPV6, 128],
+  ] as const) {
+    it(`3 when another host on the link answers for the ${family} cluster address`, async function () {
+      this.timeout(20_000);
+      const { lab } = live();
+      const nodad = family === 'IPv6' ? ' nodad' : '';
+      await lab.ip('client', [`address add ${address}/${length} dev eth0${nodad}`]);
+      const said = await attempt();
+      await lab.ip('client', [`address del ${address}/${length} dev eth0`]);
+      assertSentence(said, 3, /nobody else/);
+      assert.ok(said.stderr.includes(address), said.stderr);
+    });
+  }
 
   it('2 for a configuration that is not valid', async function () {
     this.timeout(20_000);
