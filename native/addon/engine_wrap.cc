@@ -77,8 +77,8 @@ Napi::Function EngineWrap::define(Napi::Env env) {
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
   const EngineOptions options = to_engine_options(info[0].As<Napi::Object>());
-  Criteria criteria = to_criteria(info[1].As<Napi::Object>());
-  engine_ = value_or_throw(info.Env(), Engine::create(options, std::move(criteria)));
+  const Criteria criteria = to_criteria(info[1].As<Napi::Object>());
+  engine_ = value_or_throw(info.Env(), Engine::create(options, criteria));
 }
 
 std::shared_ptr<Engine> EngineWrap::open_engine(Napi::Env env) const {

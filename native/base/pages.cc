@@ -20,8 +20,8 @@ Pages::Pages(size_t bytes) : size_(bytes) {
   if (base_ == MAP_FAILED) throw std::bad_alloc();
   data_ = base_;
   if (!large) return;
-  const uintptr_t start = (reinterpret_cast<uintptr_t>(base_) + kHugePage - 1) & ~(kHugePage - 1);
-  data_ = reinterpret_cast<void*>(start);
+  const size_t beyond = reinterpret_cast<uintptr_t>(base_) % kHugePage;
+  data_ = static_cast<char*>(base_) + (beyond == 0 ? 0 : kHugePage - beyond);
   // A kernel without huge pages refuses; ordinary pages hold the same table, a little slower.
   (void)madvise(data_, bytes, MADV_HUGEPAGE);
 }

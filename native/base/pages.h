@@ -31,7 +31,7 @@ class Pages {
   size_t size() const { return size_; }  ///< bytes asked for
 
  private:
-  void swap(Pages& other) {
+  void swap(Pages& other) noexcept {
     std::swap(base_, other.base_);
     std::swap(mapped_, other.mapped_);
     std::swap(data_, other.data_);

@@ -18,7 +18,8 @@ WorkerOptions part_of(const WorkerOptions& whole, uint32_t workers, uint32_t ind
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options, Criteria criteria) {
+Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options,
+                                               const Criteria& criteria) {
   std::unique_ptr<Engine> engine(new Engine());
   try {
     if (Status opened = engine->open(options, criteria); !opened) return opened.error();
@@ -94,6 +95,7 @@ void Engine::replace_criteria(const Criteria& criteria) {
 
 std::vector<WorkerSnapshot> Engine::snapshot() {
   std::vector<WorkerSnapshot> all;
+  all.reserve(lanes_.size());
   for (const auto& lane : lanes_) {
     all.push_back(lane->call([&](Worker& worker) {
       lane->collect_drops();

@@ -60,7 +60,8 @@ class Engine {
 
   /// Opens everything and joins the cluster's link addresses, but receives nothing into the workers
   /// yet. Errors name what is missing: privilege, interface, memory, kernel feature.
-  static Result<std::unique_ptr<Engine>> create(const EngineOptions& options, Criteria criteria);
+  static Result<std::unique_ptr<Engine>> create(const EngineOptions& options,
+                                                const Criteria& criteria);
   ~Engine();
 
   Status start();

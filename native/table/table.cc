@@ -13,7 +13,7 @@ uint32_t chunks_for(uint32_t capacity) {
   return prime_from((capacity + 11) / 12);
 }
 
-const TableOptions& checked(const TableOptions& options) {
+TableOptions checked(const TableOptions& options) {
   const Status status = ConnectionTable::check(options);
   if (!status) throw std::invalid_argument(status.error().message);
   return options;

@@ -25,6 +25,8 @@ std::optional<Magic> read_magic(Bytes start) {
         return Magic{order, 1, 16};
       case kKuznetzov:  // adds interface index, protocol and packet type, which nothing here needs
         return Magic{order, 1000, 24};
+      default:
+        break;
     }
   }
   return std::nullopt;

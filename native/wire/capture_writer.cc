@@ -63,7 +63,7 @@ Status CaptureWriter::write(const Frame& frame) {
   store_le32(header + 4, static_cast<uint32_t>(frame.time_ns % kSecond));
   store_le32(header + 8, captured);
   store_le32(header + 12, frame.wire_bytes > captured ? frame.wire_bytes : captured);
-  const Status status = put(header, sizeof(header));
+  Status status = put(header, sizeof(header));
   if (!status) return status;
   return put(frame.bytes.data, captured);
 }
