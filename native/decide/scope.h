@@ -31,7 +31,6 @@ class Scope {
     return scope;
   }
 
-  bool is_everything() const { return everything_; }
   /// Linear: a cluster has a handful of addresses, and they share one or two cache lines.
   bool contains(const Address& address) const {
     return everything_ ||

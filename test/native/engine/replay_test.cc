@@ -9,9 +9,9 @@
 #include <fstream>
 #include <numeric>
 
+#include "support/capture_writer.h"
 #include "support/test_node.h"
 #include "wire/capture_bytes.h"
-#include "wire/capture_writer.h"
 
 namespace flowsieve::test {
 

@@ -10,8 +10,8 @@
 #include <fstream>
 #include <thread>
 
+#include "support/capture_writer.h"
 #include "wire/capture_bytes.h"
-#include "wire/capture_writer.h"
 
 using namespace flowsieve;
 using capture_bytes::read_all;

@@ -1,4 +1,4 @@
-#include "wire/capture_writer.h"
+#include "support/capture_writer.h"
 
 #include <cerrno>
 
