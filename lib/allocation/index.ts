@@ -8,3 +8,12 @@ export {
   type PlanInput,
   plan,
 } from './plan.js';
+export {
+  type Move,
+  REBALANCE_MEMORY_MS,
+  type Rebalance,
+  type RebalanceInput,
+  type RebalanceSettings,
+  rebalance,
+} from './rebalance.js';
+export { planTakeover } from './takeover.js';

@@ -55,10 +55,8 @@ function refuse(expected: string, subject: string, received: string): never {
   throw new FlowsieveError('FLOWSIEVE_ARGUMENT', message, { path: subject });
 }
 
-function checked({ members, buckets }: PlanInput): Member[] {
-  if (!Number.isInteger(buckets) || buckets < 1 || buckets > 65_536) {
-    refuse('an integer from 1 to 65536', 'buckets', String(buckets));
-  }
+/** Members in the order of their names, when buckets can be planned for them. */
+export function checkedMembers(members: readonly Member[]): Member[] {
   if (new Set(members.map((member) => member.name)).size !== members.length) {
     refuse('members with different names', 'members', 'a name twice');
   }
@@ -102,7 +100,8 @@ function holdings(members: readonly Member[], previous: Allocation) {
   return { held, orphaned };
 }
 
-function extended(names: readonly string[], members: readonly Member[]): readonly string[] {
+/** The names so far, and behind them those of new members. */
+export function withNames(names: readonly string[], members: readonly Member[]): readonly string[] {
   const known = new Set(names);
   const joined = members.map((member) => member.name).filter((name) => !known.has(name));
   if (names.length + joined.length > ALLOCATION_NAMES_MAX) {
@@ -138,7 +137,7 @@ function planFrom(members: readonly Member[], previous: Allocation): Allocation 
       .sort((a, b) => b.price - a.price || a.bucket - b.bucket);
     moving.push(...dearestFirst.slice(0, surplus).map(({ bucket }) => bucket));
   }
-  const names = extended(previous.names, members);
+  const names = withNames(previous.names, members);
   if (moving.length === 0 && names === previous.names) return previous;
   const owners = previous.owners.slice();
   const indexes = members.map((member) => names.indexOf(member.name));
@@ -165,8 +164,11 @@ function planFrom(members: readonly Member[], previous: Allocation): Allocation 
  * @throws FlowsieveError FLOWSIEVE_ARGUMENT
  */
 export function plan(input: PlanInput): Allocation {
-  const members = checked(input);
   const { buckets, previous } = input;
+  if (!Number.isInteger(buckets) || buckets < 1 || buckets > 65_536) {
+    refuse('an integer from 1 to 65536', 'buckets', String(buckets));
+  }
+  const members = checkedMembers(input.members);
   if (!previous) return planAnew(members, buckets, 1);
   if (previous.owners.length !== buckets) return planAnew(members, buckets, previous.epoch + 1);
   return planFrom(members, previous);

@@ -38,6 +38,26 @@ function* checkAddresses({ addresses = [] }: Checkable): Generator<Problem> {
   }
 }
 
+function* checkSyncAddresses(
+  nodes: NonNullable<Checkable['nodes']>,
+  addresses: readonly (string | undefined)[],
+): Generator<Problem> {
+  const path = (index: number) => `nodes[${index}].sync`;
+  for (const [index, node] of nodes.entries()) {
+    yield* usableAddress(path(index), node?.sync);
+    if (node?.sync !== undefined && addresses.includes(node.sync)) {
+      yield problem(path(index), 'an address that is not a cluster address', show(node.sync));
+    }
+  }
+  // Where a node has no address for itself, its node address is meant, and clashes as well.
+  const effective = nodes.map((node) => node?.sync ?? node?.address);
+  for (const [index, address] of repeated(effective)) {
+    if (nodes.some((node) => node?.sync === address)) {
+      yield problem(path(index), 'a sync address that no other node has', show(address));
+    }
+  }
+}
+
 function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Problem> {
   if (!nodes || nodes.length === 0) return;
   const names = nodes.map((each) => each?.name);
@@ -55,6 +75,7 @@ function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Prob
   for (const [index, address] of repeated(own)) {
     yield problem(`nodes[${index}].address`, 'an address that no other node has', show(address));
   }
+  yield* checkSyncAddresses(nodes, addresses);
   // A node whose name is itself unusable may be the one that is meant: its own problem says enough.
   if (names.every((name) => name !== undefined)) {
     if (!names.includes(node)) {
@@ -125,6 +146,10 @@ function* checkSizes({ tables, workers, sync, fragments }: Checkable): Generator
     const expected = `at least two heartbeats, ${2 * sync.heartbeat},`;
     yield problem('sync.failAfter', expected, show(sync.failAfter));
   }
+  if (sync?.guard && sync.hold && sync.guard >= sync.hold) {
+    // A hold lasts longer than the guard: everything that is held would be dropped.
+    yield problem('sync.guard', `less than sync.hold, ${sync.hold},`, show(sync.guard));
+  }
   if (
     fragments?.held &&
     fragments.heldBytes !== undefined &&
@@ -140,10 +165,9 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   if (wire !== undefined && wire === deliver?.device) {
     yield problem('deliver.device', 'a device other than interface', show(wire));
   }
-  if (quorum === 'paths' && nodes?.length !== 2) {
-    const count = nodes?.length ?? 1;
-    const received = `paths with ${count} node${count === 1 ? '' : 's'}`;
-    yield problem('quorum', 'majority unless there are exactly two nodes', received);
+  if (quorum === 'paths' && nodes && nodes.length > 2) {
+    const received = `paths with ${nodes.length} nodes`;
+    yield problem('quorum', 'majority unless there are at most two nodes', received);
   }
   if (admin?.socket !== undefined && Buffer.byteLength(admin.socket) > SOCKET_PATH_MAX) {
     const received = `one of ${Buffer.byteLength(admin.socket)} bytes`;

@@ -22,8 +22,15 @@ export interface NodeConfiguration {
   readonly name: string;
   /** Its node address, in canonical spelling. */
   readonly address?: string | undefined;
+  /** Its address on the sync network, when that is another; see {@link syncAddressOf}. */
+  readonly sync?: string | undefined;
   /** 0: no buckets. */
   readonly weight: number;
+}
+
+/** Where the other nodes speak to a node; undefined: nobody can. */
+export function syncAddressOf(node: NodeConfiguration): string | undefined {
+  return node.sync ?? node.address;
 }
 
 /** Where a running node can be asked. */
@@ -50,8 +57,8 @@ export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> &
   /** The cluster's MAC address in lower case, or null with link none. */
   readonly linkAddress: string | null;
   readonly admin: AdminConfiguration;
-  /** The file of the cluster's secret, or null without one. */
-  readonly secret: { readonly file: string } | null;
+  /** The files of the cluster's secret and of a second one that is accepted; null without. */
+  readonly secret: { readonly file: string; readonly also?: string | undefined } | null;
   /** What is allowed and deserves a second look, one sentence each. */
   readonly warnings: readonly string[];
 };
@@ -89,7 +96,6 @@ function linkAddressOf({ link, linkAddress, cluster, addresses }: ParsedConfigur
 export function complete(
   parsed: ParsedConfiguration,
   node: string,
-  given: ReadonlySet<string>,
   warnings: readonly string[],
 ): Configuration {
   const { admin } = parsed;
@@ -105,7 +111,7 @@ export function complete(
       http: admin.http === undefined ? null : (splitHostPort(admin.http) ?? null),
     },
   };
-  return deepFreeze({ ...completed, warnings: [...warnings, ...warningsOf(completed, given)] });
+  return deepFreeze({ ...completed, warnings: [...warnings, ...warningsOf(completed)] });
 }
 
 function deepFreeze<T>(value: T): T {

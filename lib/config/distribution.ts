@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto';
-import { FlowsieveError } from '../errors/index.js';
 import type { Configuration, FieldName, HashName } from './configuration.js';
+import { secretsOf } from './secrets.js';
 
 /**
  * Bytes of key material that the native layer takes; every hash function uses as many of the
@@ -25,32 +25,14 @@ export interface ResolvedDistribution {
   readonly prefixes: Configuration['distribution']['prefixes'];
 }
 
-// The secret stays outside of the configuration so that nothing that prints a
-// configuration prints it.
-const secrets = new WeakMap<Configuration, Buffer>();
-
-/** Remembers the secret that belongs to a configuration. */
-export function keepSecret(config: Configuration, secret: Buffer): void {
-  secrets.set(config, secret);
-}
-
 function keyOf(config: Configuration): Buffer {
-  const { cluster, distribution, secret } = config;
+  const { cluster, distribution } = config;
   if (distribution.key !== undefined) {
     const key = Buffer.alloc(DISTRIBUTION_KEY_BYTES);
     key.write(distribution.key, 'hex');
     return key;
   }
-  const material = secrets.get(config);
-  if (secret && !material) {
-    // Falling back to the cluster's name would give this node another key than its peers: two would
-    // answer, or none.
-    throw new FlowsieveError(
-      'FLOWSIEVE_STATE',
-      `Expected the content of ${secret.file} for secret but received a configuration that was parsed without it.`,
-      { path: 'secret.file' },
-    );
-  }
+  const [material] = secretsOf(config);
   const derived = hkdfSync(
     'sha256',
     material ?? Buffer.from(cluster),

@@ -14,7 +14,14 @@ export {
   type HashName,
   type NodeConfiguration,
   type ProtocolName,
+  syncAddressOf,
 } from './configuration.js';
+export {
+  type CriteriaSettings,
+  criteriaSettings,
+  HASH_LAYOUT_VERSION,
+  resolveSettings,
+} from './criteria.js';
 export {
   DISTRIBUTION_KEY_BYTES,
   DISTRIBUTION_KEY_INFO,
@@ -23,3 +30,4 @@ export {
 } from './distribution.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
 export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS } from './schema.js';
+export { SYNC_SECRET_INFO, syncSecrets } from './secrets.js';

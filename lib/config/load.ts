@@ -5,9 +5,9 @@ import { LineCounter, parseDocument } from 'yaml';
 import { ConfigurationError, expectedSentence, type Problem, show } from '../errors/index.js';
 import { crossCheck } from './check.js';
 import { type Configuration, complete } from './configuration.js';
-import { keepSecret } from './distribution.js';
 import { problemsOf, salvage } from './problems.js';
 import { configurationSchema } from './schema.js';
+import { keepSecrets } from './secrets.js';
 
 /** What the environment says to a configuration. */
 export interface ParseOptions {
@@ -19,6 +19,8 @@ export interface ParseOptions {
   readonly subject?: string;
   /** The content of the secret's file. */
   readonly secret?: Buffer;
+  /** The content of `secret.also`. */
+  readonly alsoSecret?: Buffer;
 }
 
 interface Outcome {
@@ -65,8 +67,9 @@ function judge(input: unknown, options: ParseOptions, warnings: readonly string[
   const crossed = parts ? crossCheck({ ...parts, node }) : [];
   const problems = [...found, ...crossed.filter((problem) => !known.has(problem.path))];
   if (!parsed.success || problems.length > 0) return { problems };
-  const config = complete(parsed.data, node, given(input), warnings);
-  if (options.secret) keepSecret(config, options.secret);
+  const config = complete(parsed.data, node, warnings);
+  const { secret, alsoSecret } = options;
+  if (secret) keepSecrets(config, alsoSecret ? [secret, alsoSecret] : [secret]);
   return { config, problems };
 }
 
@@ -114,8 +117,8 @@ function readBounded(file: string, bytesMax: number, path: string): Buffer | Pro
 
 interface SecretRead {
   readonly secret?: Buffer;
-  readonly problems: Problem[];
-  readonly warnings: string[];
+  readonly problem?: Problem;
+  readonly warning?: string;
 }
 
 // An editor ends a file with a line end and `echo -n` does not: nodes must not disagree for that.
@@ -125,25 +128,46 @@ function withoutTrailingSpace(bytes: Buffer): Buffer {
   return bytes.subarray(0, end);
 }
 
-function readSecret(input: unknown, folder: string): SecretRead {
-  const named = salvage(configurationSchema.shape.secret, (input as { secret?: unknown })?.secret);
-  if (!named?.file) return { problems: [], warnings: [] };
-  const file = resolve(folder, named.file);
-  const bytes = readBounded(file, SECRET_BYTES_MAX, 'secret.file');
-  if (!Buffer.isBuffer(bytes)) return { problems: [bytes], warnings: [] };
+function readSecret(file: string, path: string): SecretRead {
+  const bytes = readBounded(file, SECRET_BYTES_MAX, path);
+  if (!Buffer.isBuffer(bytes)) return { problem: bytes };
   const secret = withoutTrailingSpace(bytes);
   if (secret.length < SECRET_BYTES_MIN) {
     const expected = `a secret of at least ${SECRET_BYTES_MIN} bytes`;
-    const message = expectedSentence(expected, 'secret.file', `${secret.length} bytes in ${file}`);
-    return { problems: [{ path: 'secret.file', message }], warnings: [] };
+    const message = expectedSentence(expected, path, `${secret.length} bytes in ${file}`);
+    return { problem: { path, message } };
   }
   const open = (statSync(file).mode & 0o077) !== 0;
-  const warning = `secret.file ${file} can be read by others than its owner: chmod 600 keeps it a secret.`;
-  return { secret, problems: [], warnings: open ? [warning] : [] };
+  const warning = `${path} ${file} can be read by others than its owner: chmod 600 keeps it a secret.`;
+  return { secret, ...(open ? { warning } : {}) };
+}
+
+interface SecretsRead {
+  readonly options: Pick<ParseOptions, 'secret' | 'alsoSecret'>;
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
+function readSecrets(input: unknown, folder: string): SecretsRead {
+  const named = salvage(configurationSchema.shape.secret, (input as { secret?: unknown })?.secret);
+  const read = (key: 'file' | 'also'): SecretRead => {
+    const file = named?.[key];
+    return file ? readSecret(resolve(folder, file), `secret.${key}`) : {};
+  };
+  const first = read('file');
+  const second = read('also');
+  return {
+    options: {
+      ...(first.secret ? { secret: first.secret } : {}),
+      ...(second.secret ? { alsoSecret: second.secret } : {}),
+    },
+    problems: [first.problem ?? [], second.problem ?? []].flat(),
+    warnings: [first.warning ?? [], second.warning ?? []].flat(),
+  };
 }
 
 /**
- * Reads a configuration file and the secret's file that it names (relative to its own folder).
+ * Reads a configuration file and the secrets' files that it names (relative to its own folder).
  *
  * @throws ConfigurationError with everything that is wrong, an unreadable file included
  */
@@ -155,9 +179,9 @@ export function loadConfiguration(
   if (!Buffer.isBuffer(bytes)) throw new ConfigurationError(file, [bytes]);
   const read = readText(bytes.toString('utf8'));
   if (read.problems.length > 0) throw new ConfigurationError(file, read.problems);
-  const { secret, problems, warnings } = readSecret(read.value, dirname(file));
-  const judged = judge(read.value, { ...options, ...(secret ? { secret } : {}) }, warnings);
-  const all = [...judged.problems, ...problems];
+  const secrets = readSecrets(read.value, dirname(file));
+  const judged = judge(read.value, { ...options, ...secrets.options }, secrets.warnings);
+  const all = [...judged.problems, ...secrets.problems];
   if (!judged.config || all.length > 0) throw new ConfigurationError(file, all);
   return judged.config;
 }

@@ -75,10 +75,11 @@ function name(text: string, derived?: string) {
   });
 }
 
-function address(text: string) {
+function address(text: string, derived?: string) {
   return note(z.string().refine(isAddress), {
     expected: 'an IPv4 or IPv6 address',
     text,
+    ...(derived ? { derived } : {}),
   }).transform(canonicalAddress);
 }
 
@@ -141,6 +142,10 @@ function prefix(of: string) {
 const node = z.strictObject({
   name: name('the node, as `node` on that node says it'),
   address: address('its node address: packets to it are always its own').optional(),
+  sync: address(
+    'its address on the network on which nodes speak to each other',
+    'its `address`',
+  ).optional(),
   weight: note(
     z
       .number()
@@ -208,24 +213,52 @@ const fragments = z.strictObject({
   }).default(1),
 });
 
-const LATER = 'Kept for the cluster protocol, which this version does not run: ';
-
 const sync = z.strictObject({
-  port: integer(1, 65_535, `${LATER}the port on which nodes speak to each other`).default(7946),
-  heartbeat: integer(10, 60_000, `${LATER}milliseconds between heartbeats`).default(100),
+  port: integer(1, 65_535, 'the port, UDP and TCP, on which nodes speak to each other').default(
+    7946,
+  ),
+  heartbeat: integer(10, 60_000, 'milliseconds between heartbeats').default(100),
   failAfter: integer(
     20,
     600_000,
-    `${LATER}milliseconds of silence until a node is suspected`,
+    'milliseconds of silence on every path until a node is declared dead',
   ).default(300),
+  guard: integer(
+    0,
+    1000,
+    'milliseconds between hold and release: how far apart two nodes may see the same packet',
+  ).default(5),
+  hold: integer(
+    1,
+    10_000,
+    'milliseconds that an opening packet may be held during a handover; past it the packet is dropped and counted',
+  ).default(200),
+  holdBytes: integer(0, 268_435_456, 'bytes of held packets together, of each worker').default(
+    1_048_576,
+  ),
+});
+
+const rebalance = z.strictObject({
+  by: oneOf(
+    ['off', 'connections', 'packets'],
+    'the load by which buckets move to nodes that have less of it: open connections, packets, or none',
+  ).default('off'),
+  threshold: note(z.number().min(0.01).max(10), {
+    expected: 'a number from 0.01 to 10',
+    text: "how far a node's load may be from its share, relative to it, before anything moves",
+  }).default(0.25),
+  movesPerMinute: integer(1, 65_536, 'buckets that move within any minute, at most').default(16),
 });
 
 const drain = z.strictObject({
   deadline: note(z.number().min(0).max(2_592_000), {
     expected: 'a number of seconds from 0 to 2592000',
-    text: `${LATER}seconds that a draining node keeps its open connections`,
+    text: 'seconds that a draining node keeps its open connections',
   }).default(300),
-  then: oneOf(['leave', 'wait', 'reset'], `${LATER}what happens at the deadline`).default('leave'),
+  then: oneOf(
+    ['leave', 'wait', 'reset'],
+    'what happens at the deadline: the node leaves, it waits for its last connection, or it resets what is open and leaves',
+  ).default('leave'),
 });
 
 const HTTP = /^(\[[0-9a-f:.]+\]|[^\s:[\]]+):([0-9]{1,5})$/i;
@@ -320,14 +353,19 @@ export const configurationSchema = z.strictObject({
         "with `secret`: a file with the cluster's secret, at least 16 bytes, relative to the configuration's folder; spaces and line " +
           'ends at its end do not count',
       ),
+      also: path(
+        'a file with a second secret that is accepted from other nodes while the secret is changed; this node signs with the first',
+        'none',
+      ).optional(),
     })
     .optional(),
   sync: sync.prefault({}),
   quorum: oneOf(
     ['majority', 'paths'],
-    `${LATER}who may change the allocation; paths is for two nodes: dead is who is silent on every path`,
+    'who may change the allocation: more than half of the nodes; or, for two nodes, whoever hears the other on no path',
   ).default('majority'),
   drain: drain.prefault({}),
+  rebalance: rebalance.prefault({}),
   admin: admin.prefault({}),
 });
 

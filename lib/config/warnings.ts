@@ -4,7 +4,6 @@ import type { Configuration } from './configuration.js';
 // never stops anything.
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/;
-const PROTOCOL_KEYS = ['sync', 'quorum', 'drain'];
 
 type Unwarned = Omit<Configuration, 'warnings'>;
 
@@ -29,13 +28,27 @@ function* distributionWarnings({ distribution, secret, nodes }: Unwarned): Gener
   }
 }
 
-/**
- * The warnings for a configuration.
- *
- * @param given - the top-level keys that the configuration itself had, before defaults
- */
-export function* warningsOf(config: Unwarned, given: ReadonlySet<string>): Generator<string> {
+function* clusterWarnings({ nodes, secret, quorum, cluster }: Unwarned): Generator<string> {
+  if (nodes.length < 2) return;
+  if (!secret) {
+    yield `WITHOUT secret EVERYBODY WHO KNOWS THE NAME ${cluster} CAN SPEAK TO THE NODES AS ONE OF THEM: ` +
+      'take buckets, declare nodes dead, read who is connected. Give all nodes the same secret.file.';
+  }
+  if (nodes.length === 2 && quorum === 'majority') {
+    yield 'Two nodes with quorum majority: when one is lost, the other opens no connections until it is back; ' +
+      'quorum paths lets it go on alone.';
+  }
+  const mute = nodes.filter((node) => (node.sync ?? node.address) === undefined);
+  if (mute.length > 0) {
+    const names = mute.map((node) => node.name).join(', ');
+    yield `Without address or sync nobody can speak to ${names}: good for replay, not for run.`;
+  }
+}
+
+/** The warnings for a configuration. */
+export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
+  yield* clusterWarnings(config);
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }
@@ -44,9 +57,5 @@ export function* warningsOf(config: Unwarned, given: ReadonlySet<string>): Gener
   }
   if (config.admin.http && !LOOPBACK.test(config.admin.http.host)) {
     yield `admin.http serves ${config.admin.http.host} without asking who it is: anyone who reaches it can read the status.`;
-  }
-  const kept = PROTOCOL_KEYS.filter((key) => given.has(key));
-  if (kept.length > 0) {
-    yield `${kept.join(', ')}: checked and kept for the cluster protocol, which this version does not run.`;
   }
 }

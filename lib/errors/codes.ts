@@ -28,7 +28,7 @@ export const ERROR_CODES = {
   },
   FLOWSIEVE_UNREACHABLE: {
     exitCode: 1,
-    sentence: 'No running node answers on the admin socket.',
+    sentence: 'No running node answers, on the admin socket or at the address of a peer.',
   },
   FLOWSIEVE_REFUSED: {
     exitCode: 1,

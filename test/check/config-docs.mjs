@@ -32,6 +32,9 @@ tables: { connections: 1000000, openingShare: 0.25 }
 timeouts: { tcp: { opening: 30, established: 7440, closing: 20 } }
 workers: 1
 secret: { file: /etc/flowsieve/secret }
+sync: { port: 7946, heartbeat: 100, failAfter: 300 }      # milliseconds
+quorum: paths                      # majority from three nodes on
+drain: { deadline: 300, then: leave }
 admin: { socket: /run/flowsieve/web.sock, http: "127.0.0.1:9146" }
 `;
 
@@ -93,7 +96,8 @@ ${[...rows('', configurationSchema)].join('\n')}
 - \`symmetric: true\` needs \`source\` with \`destination\` and \`sourcePort\` with \`destinationPort\`, and equal prefixes for both sides:
   otherwise the two directions of a connection would hash different bytes.
 - \`linkAddress\` is a group address with \`link: multicast\`, a unicast one with \`link: unicast\`, and not given with \`link: none\`.
-- \`quorum: paths\` is for exactly two nodes. \`sync.failAfter\` is at least two heartbeats.
+- \`quorum: paths\` is for at most two nodes. \`sync.failAfter\` is at least two heartbeats, \`sync.guard\` less than \`sync.hold\`.
+- Where nodes speak to each other (\`sync\`, or else \`address\`) is each node's only one, and never a cluster address.
 - \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
 - \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
 
@@ -108,11 +112,35 @@ All nodes must hash with the same key, and nobody else should know it: who does 
 \`siphash\` uses the first 16 bytes, \`toeplitz\` all 40, \`crc32c\` and \`jhash\` the first 4 as a little-endian seed. Only \`siphash\` keeps
 somebody who sees the answers from finding addresses that collide; the others are there to agree with other machinery.
 
+## What nodes agree on
+
+Nodes agree on the allocation, and on the criteria of the distribution, by the cluster protocol; a node whose configuration asks for
+other criteria than those in force says so, and the nodes change to them when all ask for the same. \`cluster\`, \`addresses\`, \`sync\`,
+\`quorum\` and the names and addresses of \`nodes\` have to be the same on all.
+
+## Changing the secret
+
+Every message between nodes is encrypted with what \`secret.file\` holds; \`secret.also\` is accepted besides. So the secret changes without
+a moment in which two nodes do not understand each other, each step on all nodes before the next:
+
+1. \`{ file: old, also: new }\`, reload
+2. \`{ file: new, also: old }\`, reload
+3. \`{ file: new }\`, reload
+
+A hash key that is derived from the secret changes with it, when the last node has done the second step: one handover of all buckets. With
+\`distribution.key\` it does not.
+
+## What a reload takes over
+
+\`nodes\`, \`distribution\`, \`secret\`, \`rebalance\` and \`drain\`; everything else stays as it is until the next start, and the log says so.
+
+- A change of the node list is taken only if every majority of the old list shares a node with every majority of the new one: one node more
+  or less at a time, when in doubt.
+- The sync address of a node that stays does not change.
+
 ## What this version does not run
 
-- \`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
-- \`sync\`, \`quorum\` and \`drain\` are checked and kept, and do nothing: they belong to the cluster protocol. Nodes plan the allocation
-  from their configurations, which therefore must agree in \`cluster\`, \`addresses\`, \`nodes\`, \`distribution\` and the secret.
+\`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
 `;
 }
 

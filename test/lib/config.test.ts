@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
-import {
-  type Configuration,
-  loadConfiguration,
-  parseConfiguration,
-  resolveDistribution,
-} from '../../lib/config/index.js';
+import { type Configuration, parseConfiguration, syncAddressOf } from '../../lib/config/index.js';
 import { ConfigurationError } from '../../lib/errors/index.js';
 
 // The contract's example, letter by letter.
@@ -42,6 +33,10 @@ const options = { hostName: 'node-1' };
 
 function parse(more: object = {}): Configuration {
   return parseConfiguration({ ...SMALLEST, ...more }, options);
+}
+
+function many(count: number): { name: string }[] {
+  return Array.from({ length: count }, (_, index) => ({ name: `node-${index + 1}` }));
 }
 
 function problemsOf(source: string | object): Map<string, string> {
@@ -103,7 +98,16 @@ describe('configuration: what is accepted', () => {
     assert.deepEqual([config.timeouts.icmp.opening, config.timeouts.icmp.established], [30, 30]);
     assert.deepEqual(config.timeouts.sctp, { opening: 30, established: 7440, closing: 20 });
     assert.deepEqual([config.timeouts.other.opening, config.timeouts.other.established], [30, 600]);
-    assert.deepEqual(config.sync, { port: 7946, heartbeat: 100, failAfter: 300 });
+    assert.deepEqual(config.sync, {
+      port: 7946,
+      heartbeat: 100,
+      failAfter: 300,
+      guard: 5,
+      hold: 200,
+      holdBytes: 1_048_576,
+    });
+    assert.equal(config.quorum, 'majority');
+    assert.deepEqual(config.rebalance, { by: 'off', threshold: 0.25, movesPerMinute: 16 });
     assert.deepEqual(config.drain, { deadline: 300, then: 'leave' });
     assert.equal(config.admin.socket, '/run/flowsieve/web.sock');
     assert.equal(config.admin.http, null);
@@ -256,7 +260,27 @@ describe('configuration: what is refused', () => {
     ['workers', { workers: 0 }],
     ['secret.file', { secret: {} }],
     ['sync.failAfter', { sync: { heartbeat: 200, failAfter: 300 } }],
-    ['quorum', { quorum: 'paths' }],
+    ['sync.guard', { sync: { guard: 1001, hold: 2000 } }],
+    ['sync.guard', { sync: { guard: 200 } }],
+    ['sync.hold', { sync: { hold: 0 } }],
+    ['sync.holdBytes', { sync: { holdBytes: -1 } }],
+    ['nodes[0].sync', { nodes: [{ name: 'node-1', sync: 'node-1.example' }] }],
+    ['nodes[0].sync', { nodes: [{ name: 'node-1', sync: '192.0.2.100' }] }],
+    ['nodes[0].sync', { nodes: [{ name: 'node-1', sync: '239.1.1.1' }] }],
+    [
+      'nodes[1].sync',
+      {
+        nodes: [
+          { name: 'node-1', address: '10.0.0.1' },
+          { name: 'b', address: '10.0.0.2', sync: '10.0.0.1' },
+        ],
+      },
+    ],
+    ['secret.also', { secret: { file: 'a', also: '' } }],
+    ['rebalance.by', { rebalance: { by: 'bytes' } }],
+    ['rebalance.threshold', { rebalance: { threshold: 0 } }],
+    ['rebalance.movesPerMinute', { rebalance: { movesPerMinute: 0 } }],
+    ['quorum', { quorum: 'paths', nodes: many(3) }],
     ['quorum', { quorum: 'half' }],
     ['drain.then', { drain: { then: 'explode' } }],
     ['admin.http', { admin: { http: '9146' } }],
@@ -294,7 +318,7 @@ describe('configuration: what is refused', () => {
       ],
       workers: 1.5,
       distribution: { buckets: 100 },
-      quorum: 'paths',
+      sync: { heartbeat: 100, failAfter: 150, guard: 'short' },
       extra: true,
       'and more': true,
     });
@@ -311,6 +335,8 @@ describe('configuration: what is refused', () => {
         'node',
         'workers',
         'distribution.buckets',
+        'sync.failAfter',
+        'sync.guard',
         'extra',
         'and more',
       ]),
@@ -356,122 +382,6 @@ describe('configuration: what is refused', () => {
   });
 });
 
-describe('configuration: files and the secret', () => {
-  let folder = '';
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'flowsieve-config-'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true }));
-
-  function write(name: string, text: string, mode = 0o600): string {
-    const file = join(folder, name);
-    writeFileSync(file, text);
-    chmodSync(file, mode);
-    return file;
-  }
-
-  function withSecret(secret: string, mode?: number): Configuration {
-    write('secret', secret, mode);
-    const file = write(
-      'web.yaml',
-      'cluster: web\naddresses: [192.0.2.100]\nsecret: { file: secret }\n',
-    );
-    return loadConfiguration(file, options);
-  }
-
-  // RFC 5869, written out: the twin of the library's.
-  function hkdf(material: string | Buffer, salt: string, info: string, bytes: number): string {
-    const extracted = createHmac('sha256', salt).update(material).digest();
-    let block = Buffer.alloc(0);
-    let out = Buffer.alloc(0);
-    for (let count = 1; out.length < bytes; count += 1) {
-      block = createHmac('sha256', extracted)
-        .update(block)
-        .update(info)
-        .update(Buffer.from([count]))
-        .digest();
-      out = Buffer.concat([out, block]);
-    }
-    return out.subarray(0, bytes).toString('hex');
-  }
-
-  it('the hash key is HKDF-SHA256 of the secret', () => {
-    const { key, hash, buckets } = resolveDistribution(withSecret('0123456789abcdef'));
-    assert.equal(
-      key.toString('hex'),
-      hkdf('0123456789abcdef', 'web', 'flowsieve distribution v1', 40),
-    );
-    assert.deepEqual([hash, buckets], ['siphash', 256]);
-  });
-
-  it('a line end behind the secret does not count', () => {
-    const key = resolveDistribution(withSecret('0123456789abcdef')).key;
-    assert.deepEqual(resolveDistribution(withSecret('0123456789abcdef\r\n')).key, key);
-  });
-
-  it('without a secret the key comes from the name of the cluster and a warning says so', () => {
-    const config = parse();
-    const key = resolveDistribution(config).key.toString('hex');
-    assert.equal(key, hkdf('web', 'web', 'flowsieve distribution v1', 40));
-    assert.ok(config.warnings.some((warning) => warning.includes('aim at one node')));
-    assert.ok(!withSecret('0123456789abcdef').warnings.some((warning) => warning.includes('aim')));
-  });
-
-  it('a given key is taken as it is, zeros behind it', () => {
-    const given = '000102030405060708090a0b0c0d0e0f';
-    const { key } = resolveDistribution(parse({ distribution: { key: given } }));
-    assert.equal(key.toString('hex'), given + '00'.repeat(24));
-  });
-
-  it('a configuration whose secret nobody has read gives no key', () => {
-    const config = parse({ secret: { file: 'secret' } });
-    assert.throws(() => resolveDistribution(config), {
-      code: 'FLOWSIEVE_STATE',
-      path: 'secret.file',
-    });
-    const read = parseConfiguration(
-      { ...SMALLEST, secret: { file: 'secret' } },
-      { ...options, secret: Buffer.from('0123456789abcdef') },
-    );
-    assert.equal(resolveDistribution(read).key.length, 40);
-  });
-
-  it('nothing that prints a configuration prints the secret', () => {
-    const config = withSecret('0123456789abcdef');
-    assert.ok(!JSON.stringify(config).includes('0123456789abcdef'));
-  });
-
-  it('a short or missing secret is a problem among the others', () => {
-    assert.throws(() => withSecret('short'), { path: 'secret.file' });
-    const file = write('bad.yaml', 'cluster: web\naddresses: [x]\nsecret: { file: nowhere }\n');
-    assert.throws(
-      () => loadConfiguration(file, options),
-      (error: ConfigurationError) => {
-        assert.deepEqual(
-          error.problems.map((problem) => problem.path),
-          ['addresses[0]', 'secret.file'],
-        );
-        return true;
-      },
-    );
-  });
-
-  it('a secret that others can read is warned of', () => {
-    const warned = (mode: number) =>
-      withSecret('0123456789abcdef', mode).warnings.some((warning) =>
-        warning.includes('chmod 600'),
-      );
-    assert.equal(warned(0o644), true);
-    assert.equal(warned(0o600), false);
-  });
-
-  it('a file that is not there is a configuration error', () => {
-    assert.throws(() => loadConfiguration(join(folder, 'none.yaml')), {
-      code: 'FLOWSIEVE_CONFIGURATION',
-    });
-  });
-});
-
 describe('configuration: warnings', () => {
   const warned: readonly [word: string, more: object][] = [
     ['jhash', { distribution: { hash: 'jhash', key: '00112233' } }],
@@ -480,7 +390,9 @@ describe('configuration: warnings', () => {
       { distribution: { fields: ['destination'], prefixes: { source: { ipv4: 24 } } } },
     ],
     ['interface', {}],
-    ['sync', { sync: {} }],
+    ['quorum majority', { nodes: many(2) }],
+    ['EVERYBODY', { nodes: many(3) }],
+    ['speak to node-1, node-2', { nodes: [...many(2), { name: 'c', sync: '10.0.0.1' }] }],
     ['admin.http', { admin: { http: '[2001:db8::1]:80' } }],
     ['buckets', { distribution: { buckets: 16 }, nodes: many(17) }],
   ];
@@ -499,7 +411,29 @@ describe('configuration: warnings', () => {
     assert.deepEqual(config.warnings, []);
   });
 
-  function many(count: number): object[] {
-    return Array.from({ length: count }, (_, index) => ({ name: `node-${index + 1}` }));
-  }
+  it('a sound cluster of several nodes has none', () => {
+    const nodes = ['node-1', 'b', 'c'].map((name, i) => ({ name, address: `10.0.0.${i + 1}` }));
+    const sound = { ...SMALLEST, interface: 'eth0', secret: { file: 's' } };
+    assert.deepEqual(parseConfiguration({ ...sound, nodes }, options).warnings, []);
+    const two = { ...sound, nodes: nodes.slice(0, 2), quorum: 'paths', sync: {}, drain: {} };
+    assert.deepEqual(parseConfiguration(two, options).warnings, []);
+  });
+});
+
+describe('configuration: the sync network', () => {
+  it("a node is spoken to at its sync address, without one at the node's", () => {
+    const { nodes } = parse({
+      nodes: [
+        { name: 'node-1', address: '192.0.2.1', sync: 'FD00::0:1' },
+        { name: 'b', address: '192.0.2.2' },
+        { name: 'c' },
+      ],
+    });
+    assert.deepEqual(nodes.map(syncAddressOf), ['fd00::1', '192.0.2.2', undefined]);
+  });
+
+  it('one node alone may have quorum paths', () => {
+    assert.equal(parse({ quorum: 'paths' }).quorum, 'paths');
+    assert.equal(parse({ quorum: 'paths', nodes: many(2) }).quorum, 'paths');
+  });
 });

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { expectedSentence, FlowsieveError } from '../errors/index.js';
+import { KEY_BYTES } from './check.js';
+import type { Configuration } from './configuration.js';
+import {
+  DISTRIBUTION_KEY_BYTES,
+  type ResolvedDistribution,
+  resolveDistribution,
+} from './distribution.js';
+import { FIELDS, HASHES } from './schema.js';
+
+// The criteria of the distribution as nodes tell them to each other. Criteria that give every
+// packet the same bucket have the same digest, however they were written down.
+
+/**
+ * The version of the bytes that are hashed (docs/reference/hash-layout.md); nodes of different ones
+ * would disagree about every bucket.
+ */
+export const HASH_LAYOUT_VERSION = 1;
+
+/** The criteria of a configuration: a JSON value, and the same digest for the same criteria. */
+export interface CriteriaSettings {
+  readonly settings: unknown;
+  readonly digest: string;
+}
+
+function prefixSettings(bits: { readonly ipv4: number; readonly ipv6: number }) {
+  return { ipv4: bits.ipv4, ipv6: bits.ipv6 };
+}
+
+/**
+ * What other nodes need to distribute as this configuration says, the hash key included: it goes
+ * to nobody who has not the cluster's secret.
+ *
+ * @throws FlowsieveError FLOWSIEVE_STATE as {@link resolveDistribution}
+ */
+export function criteriaSettings(config: Configuration): CriteriaSettings {
+  const { hash, key, fields, buckets, symmetric, prefixes } = resolveDistribution(config);
+  const whole = { ipv4: 32, ipv6: 128 };
+  // Left out of the settings is what decides nothing: the order of the fields, the prefix of an
+  // address that is not hashed, and the bytes of the key that the function does not use.
+  const settings = {
+    layout: HASH_LAYOUT_VERSION,
+    hash,
+    key: key.subarray(0, KEY_BYTES[hash]).toString('hex'),
+    fields: FIELDS.filter((field) => fields.includes(field)),
+    buckets,
+    symmetric,
+    prefixes: {
+      source: prefixSettings(fields.includes('source') ? prefixes.source : whole),
+      destination: prefixSettings(fields.includes('destination') ? prefixes.destination : whole),
+    },
+  };
+  // Keys stand in the order in which they are written above, on every node.
+  const digest = createHash('sha256').update(JSON.stringify(settings)).digest('hex');
+  return { settings, digest };
+}
+
+const bits = (max: number) => z.int().min(1).max(max);
+const prefix = z.strictObject({ ipv4: bits(32), ipv6: bits(128) });
+
+const settingsSchema = z
+  .strictObject({
+    layout: z.literal(HASH_LAYOUT_VERSION),
+    hash: z.enum(HASHES),
+    key: z.string().regex(/^([0-9a-f]{2})+$/),
+    fields: z
+      .array(z.enum(FIELDS))
+      .min(1)
+      .refine((fields) => new Set(fields).size === fields.length),
+    buckets: z
+      .int()
+      .min(16)
+      .max(65_536)
+      .refine((value) => (value & (value - 1)) === 0),
+    symmetric: z.boolean(),
+    prefixes: z.strictObject({ source: prefix, destination: prefix }),
+  })
+  .refine(({ hash, key }) => key.length === 2 * KEY_BYTES[hash], { path: ['key'] });
+
+/**
+ * The inverse of {@link criteriaSettings}.
+ *
+ * @throws FlowsieveError FLOWSIEVE_FORMAT for anything that it never returns
+ */
+export function resolveSettings(settings: unknown): ResolvedDistribution {
+  const parsed = settingsSchema.safeParse(settings);
+  if (!parsed.success) {
+    const path = parsed.error.issues[0]?.path.join('.') ?? '';
+    // Nothing of what came is repeated: the key may be in it.
+    const message = expectedSentence('criteria of this version', path || 'criteria', 'others');
+    throw new FlowsieveError('FLOWSIEVE_FORMAT', message, { path });
+  }
+  const { hash, fields, buckets, symmetric, prefixes } = parsed.data;
+  const key = Buffer.alloc(DISTRIBUTION_KEY_BYTES);
+  key.write(parsed.data.key, 'hex');
+  return { hash, key, fields, buckets, symmetric, prefixes };
+}

@@ -1,0 +1,3 @@
+export { Protocol } from './protocol.js';
+export * from './types.js';
+export { isLiving, living, livingMember, losersTo, moves } from './view.js';
