@@ -291,7 +291,7 @@ void table_export_import(benchmark::State& state) {
     uint64_t cursor = 0;
     uint32_t inserted = 0;
     while (const size_t count = sender->export_block(cursor, block)) {
-      inserted += receiver->import_block({block.data(), count}, 1, 1, true).inserted;
+      inserted += receiver->import_block({block.data(), count}, 1, 1).inserted;
     }
     if (inserted != capacity) state.SkipWithError("expected every record to arrive");
     state.PauseTiming();

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ListKind } from '../protocol/index.js';
 
 // What native/addon exports, as it crosses: numbers by position, structs in buffers. The files
 // beside this one give it names.
@@ -29,6 +30,16 @@ export interface NativeCriteria {
   monitoring: boolean;
 }
 
+/** The way to the next criteria: what a transition of the protocol is for one node. */
+export interface NativeTransition {
+  distribution: NativeDistribution;
+  epoch: number;
+  /** Node index of each bucket's next owner. */
+  owners: Uint16Array;
+  /** Node indexes of a takeover's losers. */
+  dead: number[];
+}
+
 /** What a worker is made with. */
 export interface NativeWorkerOptions {
   capacity: number;
@@ -43,6 +54,11 @@ export interface NativeWorkerOptions {
   bothDirections: boolean;
   sampleEvery: number;
   fragments: { held: number; heldBytes: number; holdSeconds: number };
+  /** What may wait for a handover, of each worker, and how long one packet may. */
+  holdBytes: number;
+  holdMs: number;
+  /** Of the tables' hash; random without it, as it must be where strangers send packets. */
+  seed?: bigint;
 }
 
 /** The live engine's options beyond a worker's. */
@@ -78,27 +94,163 @@ export interface NativeWorkerSnapshot extends NativeCounters {
   memoryBytes: number;
   /** Records of connections entered since the last snapshot, sampled. */
   samples: Buffer;
+  /** Packets that wait for a handover. */
+  held: number;
+  /** Connections that other nodes may have noted as somebody else's. */
+  contested: number;
+  /** By epoch, the oldest first. */
+  audit: NativeAudit[];
 }
 
-export interface NativeEngine {
+/**
+ * Opening packets of unknown connections in one epoch: all that were seen, and those of them that
+ * this node has taken; each also as a sum over their connections, modulo 2^64.
+ */
+export interface NativeAudit {
+  epoch: number;
+  seen: number;
+  seenSum: bigint;
+  taken: number;
+  takenSum: bigint;
+}
+
+/** What became of held packets. */
+export interface NativeResolved {
+  /** This node's by their bucket. */
+  opened: number;
+  /** Of connections that are known by now, or another's. */
+  followed: number;
+  /** Had waited too long; all since the last `acquire`. */
+  expired: number;
+}
+
+/** What became of the records of a list. */
+export interface NativeImported {
+  inserted: number;
+  corrected: number;
+  known: number;
+  refused: number;
+  full: number;
+  /** Entries that gave their place to records. */
+  evicted: number;
+  /** Own connections that the list calls another's. */
+  disputed: number;
+}
+
+/** A piece of a list. */
+export interface NativeRecords {
+  records: Buffer;
+  /** Where the next piece begins; 0n: that was all. */
+  cursor: bigint;
+  /** The worker's tick, to which the records' times compare. */
+  now: number;
+}
+
+/**
+ * The steps of a handover, and lists of connections; all may be repeated. Lists, in and out, begin
+ * with everything decided that had been received.
+ */
+export interface NativeHandover {
+  /** The allocation is going to change. */
+  prepare(transition: NativeTransition): void;
+  /** Packets of unknown connections in the gained buckets wait. */
+  hold(): void;
+  /** Decides all that has been received, then lets the next owners decide. */
+  release(): void;
+  /** Decides what waits for these losers (node indexes). */
+  acquire(from: number[]): NativeResolved;
+  /** `prepare` and `hold` of a transition whose losers are dead. */
+  takeover(transition: NativeTransition): void;
+  /** Ends a transition; what still waits is decided by the new criteria. */
+  replaceCriteria(criteria: NativeCriteria): void;
+  /**
+   * Answers what the dead (node indexes) should have answered lately, and gives their connections
+   * to the owners of their buckets: how many.
+   */
+  adopt(dead: number[]): number;
+  /** No connection is contested any more. */
+  clearContested(): void;
+  /**
+   * A piece of one worker's list for node `to`; a cursor of 0n begins. Owners in it are indexes of
+   * this process. A piece may have fewer records than `limit`, and none, before the list's end.
+   */
+  exportList(
+    kind: ListKind,
+    to: number,
+    worker: number,
+    cursor: bigint,
+    limit: number,
+  ): NativeRecords;
+  /**
+   * Merges records of a node whose tick is `senderNow`; `owners`: our index for each of its. How far
+   * they are believed depends on the list's kind; without one they are what that node has taken.
+   */
+  importList(
+    records: Uint8Array,
+    senderNow: number,
+    owners: Uint16Array,
+    kind?: ListKind,
+  ): NativeImported;
+  /** One for each worker. */
+  snapshot(): NativeWorkerSnapshot[];
+}
+
+/** The same, when all workers have done it. */
+type Promised<T> = {
+  [Name in keyof T]: T[Name] extends (...args: infer Args) => infer Answer
+    ? (...args: Args) => Promise<Answer>
+    : never;
+};
+
+/** The lease: past `ns` (CLOCK_MONOTONIC) no connection is opened; 2n ** 64n - 1n: no end. */
+interface NativeLease {
+  setOpenUntil(ns: bigint): void;
+}
+
+export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   start(): void;
   /** Ends the threads; devices and tables stay, and can be read. */
   stop(): Promise<void>;
   /** Stops, and gives rings, device and memory back. */
   close(): Promise<void>;
-  /** Resolves when every worker decides by the new criteria. */
-  replaceCriteria(criteria: NativeCriteria): Promise<void>;
-  snapshot(): Promise<NativeWorkerSnapshot[]>;
-  /**
-   * One block of one worker's records; a cursor of 0n begins, and ends. `now` is the worker's tick.
-   */
-  connections(
-    worker: number,
-    cursor: bigint,
-    limit: number,
-  ): Promise<{ records: Buffer; cursor: bigint; now: number }>;
+  /** One piece of one worker's table, as `exportList` of all. */
+  connections(worker: number, cursor: bigint, limit: number): Promise<NativeRecords>;
   /** Tells the neighbours where the cluster addresses are. */
   announce(): Promise<void>;
+}
+
+/** One worker without threads, devices and a clock: frames are pushed, time is handed in. */
+export interface NativeMemoryNode extends NativeHandover, NativeLease {
+  /**
+   * An Ethernet frame comes; false: the queue (4096 frames) is full, it is lost. `receivedNs`: when,
+   * by the clock of `turn`; without it, when a turn looks at it.
+   */
+  push(frame: Uint8Array, receivedNs?: bigint): boolean;
+  /**
+   * Decides up to `frames` of what waits. Returns the first 128 bytes of every IP packet that has
+   * been delivered since the last turn, in `acquire` and `adopt` too.
+   */
+  turn(nowNs: bigint, frames: number): Buffer[];
+  /** Lets connections and packets whose time is over leave. */
+  age(nowNs: bigint): void;
+  /** Frames that wait for a turn. */
+  readonly backlog: number;
+  /** Gives its memory back; nothing may be called afterwards. */
+  close(): void;
+}
+
+/** Heartbeats in raw frames. It keeps neither the event loop nor the process alive. */
+export interface NativeWireChannel {
+  /** 1 to 1480 bytes; false: it could not be sent. */
+  send(payload: Uint8Array): boolean;
+  close(): void;
+  counts(): {
+    received: number;
+    /** Dropped: not to the link address, or without a length that fits. */
+    foreign: number;
+    /** Dropped: more came than JavaScript took in. */
+    overflow: number;
+  };
 }
 
 export interface NativeExplained {
@@ -167,6 +319,27 @@ export interface NativeAddon {
     criteria: NativeCriteria,
   ) => NativeReplay;
   Engine: new (options: NativeEngineOptions, criteria: NativeCriteria) => NativeEngine;
+  MemoryNode: new (
+    worker: NativeWorkerOptions,
+    criteria: NativeCriteria,
+    nowNs: bigint,
+  ) => NativeMemoryNode;
+  WireChannel: new (options: {
+    interface: string;
+    linkAddress: string;
+    /** `source`: the sender's link address. */
+    onFrame: (payload: Buffer, source: string) => void;
+  }) => NativeWireChannel;
+  /**
+   * Resets the kernel's TCP connections whose local address is one of these (16 bytes each).
+   * Listening sockets stay.
+   */
+  resetSockets(addresses: Uint8Array): Promise<{ reset: number; failed: number }>;
+  /**
+   * All threads of the process go before what else runs on the machine; workers only as long as
+   * they have some rest. Throws where that is not allowed.
+   */
+  runInRealTime(): void;
 }
 
 const require = createRequire(import.meta.url);

@@ -7,7 +7,13 @@ import {
   resolveDistribution,
 } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
-import type { NativeCriteria, NativeDistribution, NativeWorkerOptions } from './addon.js';
+import type { Transition } from '../protocol/index.js';
+import type {
+  NativeCriteria,
+  NativeDistribution,
+  NativeTransition,
+  NativeWorkerOptions,
+} from './addon.js';
 import { addressBytes } from './records.js';
 
 // From the configuration's words to the addon's numbers.
@@ -65,21 +71,46 @@ export function nativeDistribution(resolved: ResolvedDistribution): NativeDistri
   };
 }
 
-/** Everything that decisions of node `self` depend on besides the table. */
+/**
+ * Everything that decisions of node `self` depend on besides the table.
+ *
+ * @param distribution - where the cluster's is not yet, or no more, that of the configuration
+ */
 export function nativeCriteria(
   config: Configuration,
   self: string,
   allocation: Allocation,
   indexes: NodeIndexes,
+  distribution: ResolvedDistribution = resolveDistribution(config),
 ): NativeCriteria {
   const index = allocation.names.map((name) => indexes.of(name));
   return {
-    distribution: nativeDistribution(resolveDistribution(config)),
+    distribution: nativeDistribution(distribution),
     epoch: allocation.epoch,
     self: indexes.of(self),
     owners: allocation.owners.map((owner) => index[owner] ?? 0),
     tracking: config.tracking,
     monitoring: config.monitoring,
+  };
+}
+
+/**
+ * A transition of the protocol as the node's workers take it.
+ *
+ * @param distribution - what the next view's criteria ask for
+ */
+export function nativeTransition(
+  transition: Transition,
+  distribution: ResolvedDistribution,
+  indexes: NodeIndexes,
+): NativeTransition {
+  const { allocation, epoch } = transition.next;
+  const index = allocation.names.map((name) => indexes.of(name));
+  return {
+    distribution: nativeDistribution(distribution),
+    epoch,
+    owners: allocation.owners.map((owner) => index[owner] ?? 0),
+    dead: transition.dead.map((name) => indexes.of(name)),
   };
 }
 
@@ -100,7 +131,7 @@ export function nativeWorkerOptions(
   indexes: NodeIndexes,
   use: WorkerUse,
 ): NativeWorkerOptions {
-  const { tables, fragments, timeouts } = config;
+  const { tables, fragments, timeouts, sync } = config;
   return {
     capacity: tables.connections,
     openingShare: tables.openingShare,
@@ -120,5 +151,7 @@ export function nativeWorkerOptions(
       heldBytes: fragments.heldBytes,
       holdSeconds: fragments.holdSeconds,
     },
+    holdBytes: sync.holdBytes,
+    holdMs: sync.hold,
   };
 }

@@ -1,12 +1,29 @@
 export {
   addon,
+  type NativeAudit,
+  type NativeCriteria,
+  type NativeDistribution,
   type NativeEngine,
   type NativeExplained,
+  type NativeHandover,
+  type NativeImported,
+  type NativeMemoryNode,
+  type NativeRecords,
   type NativeReplay,
+  type NativeResolved,
+  type NativeTransition,
+  type NativeWireChannel,
+  type NativeWorkerOptions,
   type NativeWorkerSnapshot,
 } from './addon.js';
 export { type Counts, classesOf, nameCounters, vocabulary } from './counters.js';
-export { NodeIndexes, nativeCriteria, nativeWorkerOptions } from './criteria.js';
+export {
+  NodeIndexes,
+  nativeCriteria,
+  nativeDistribution,
+  nativeTransition,
+  nativeWorkerOptions,
+} from './criteria.js';
 export { awaitNative, callNative } from './errors.js';
 export { type Hashed, hash } from './hash.js';
 export {

@@ -18,6 +18,7 @@ const FIN_FROM_CLIENT = 4;
 const SERVER_REPLIED = 1;
 const SERVER_FIN = 2;
 const SERVER_RST = 4;
+const CONCLUDED = 128;
 
 const STATUSES = ['OPENING', 'ESTABLISHED', 'CLOSING'] as const;
 /** What is known of a connection's life. */
@@ -150,7 +151,8 @@ function closedBy(flags: number, seenHere: number): 'fin' | 'rst' | null {
   if ((flags & CLOSED_BY_RST) !== 0) return 'rst';
   const bothFins = (flags & FIN_FROM_CLIENT) !== 0 && (seenHere & SERVER_FIN) !== 0;
   if (bothFins) return 'fin';
-  return (seenHere & SERVER_RST) !== 0 ? 'rst' : null;
+  // What was concluded is a reset by the heir of its node.
+  return (seenHere & (SERVER_RST | CONCLUDED)) !== 0 ? 'rst' : null;
 }
 
 /** The record at the beginning of `bytes`. */

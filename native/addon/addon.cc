@@ -5,7 +5,10 @@
 
 #include "addon/convert.h"
 #include "addon/engine_wrap.h"
+#include "addon/memory_node_wrap.h"
 #include "addon/replay_wrap.h"
+#include "addon/wire_wrap.h"
+#include "base/precedence.h"
 
 namespace flowsieve::addon {
 namespace {
@@ -31,12 +34,22 @@ Napi::Value hash(const Napi::CallbackInfo& info) {
   return made;
 }
 
+/// runInRealTime(): all threads of the process
+Napi::Value run_in_real_time_now(const Napi::CallbackInfo& info) {
+  (void)value_or_throw(info.Env(), run_in_real_time());
+  return info.Env().Undefined();
+}
+
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("vocabulary", Napi::Function::New(env, vocabulary));
   exports.Set("hash", Napi::Function::New(env, hash));
   exports.Set("findClashes", Napi::Function::New(env, find_clashes_on_link));
   exports.Set("Replay", ReplayWrap::define(env));
   exports.Set("Engine", EngineWrap::define(env));
+  exports.Set("MemoryNode", MemoryNodeWrap::define(env));
+  exports.Set("WireChannel", WireChannelWrap::define(env));
+  exports.Set("resetSockets", Napi::Function::New(env, reset_sockets_at));
+  exports.Set("runInRealTime", Napi::Function::New(env, run_in_real_time_now));
   return exports;
 }
 

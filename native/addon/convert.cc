@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <cstdio>
 #include <cstring>
 
 namespace flowsieve::addon {
@@ -103,7 +104,10 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
   options.table.opening_share = from.Get("openingShare").As<Napi::Number>().DoubleValue();
   options.table.self = static_cast<NodeIndex>(number(from, "self"));
   options.table.nodes = number(from, "nodes");
-  options.table.seed = random_seed();
+  const Napi::Value seed = from.Get("seed");
+  bool exact = true;
+  options.table.seed =
+      seed.IsBigInt() ? seed.As<Napi::BigInt>().Uint64Value(&exact) : random_seed();
   const auto timeouts = from.Get("timeouts").As<Napi::Array>();
   if (timeouts.Length() != kTimeoutClasses * 3) refuse(from.Env(), "Expected 15 timeouts.");
   for (uint32_t i = 0; i < timeouts.Length(); ++i) {
@@ -115,6 +119,9 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
   options.fragments.held_bytes = number(fragments, "heldBytes");
   options.fragments.hold_ns =
       static_cast<uint64_t>(fragments.Get("holdSeconds").As<Napi::Number>().DoubleValue() * 1e9);
+  options.hold.bytes = number(from, "holdBytes");
+  options.hold.hold_ns =
+      static_cast<uint64_t>(from.Get("holdMs").As<Napi::Number>().DoubleValue() * 1e6);
   const Napi::Value addresses = from.Get("addresses");
   options.scope =
       addresses.IsNull() ? Scope::of_everything() : Scope::of_addresses(to_addresses(addresses));
@@ -141,6 +148,28 @@ std::vector<Address> to_addresses(const Napi::Value& buffer) {
     std::memcpy(addresses.data(), bytes.Data(), addresses.size() * sizeof(Address));
   }
   return addresses;
+}
+
+Mac to_mac(const Napi::Value& value) {
+  Mac mac{};
+  const std::string text = value.As<Napi::String>().Utf8Value();
+  unsigned parts[6];
+  if (std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x", &parts[0], &parts[1], &parts[2],
+                  &parts[3], &parts[4], &parts[5]) != 6) {
+    throw to_js_error(value.Env(), {ErrorCode::kArgument,
+                                    "Expected a MAC address for the link "
+                                    "address but received '" +
+                                        text + "'."});
+  }
+  for (size_t i = 0; i < mac.size(); ++i) mac[i] = static_cast<uint8_t>(parts[i]);
+  return mac;
+}
+
+std::string to_text(const Mac& mac) {
+  char text[18];
+  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+                mac[4], mac[5]);
+  return text;
 }
 
 Napi::Object from_counters(Napi::Env env, const Counters& counters) {

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "decide/decide.h"
+#include "wire/link.h"
 #include "worker/worker.h"
 
 namespace flowsieve::addon {
@@ -28,11 +29,14 @@ DistributionOptions to_distribution(const Napi::Object& from);
 /// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring}
 Criteria to_criteria(const Napi::Object& from);
 /// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,
-/// bothDirections, sampleEvery, fragments}
+/// bothDirections, sampleEvery, fragments, holdBytes, holdMs}
 WorkerOptions to_worker_options(const Napi::Object& from);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.
 std::vector<Address> to_addresses(const Napi::Value& buffer);
+/// 01:00:5e:00:00:64
+Mac to_mac(const Napi::Value& value);
+std::string to_text(const Mac& mac);
 
 /// {counts: Float64Array, drops: Float64Array}, in the order of vocabulary().
 Napi::Object from_counters(Napi::Env env, const Counters& counters);

@@ -1,34 +1,11 @@
 #include "addon/engine_wrap.h"
 
-#include <cstdio>
-
 #include "addon/convert.h"
+#include "addon/handover.h"
 #include "addon/task.h"
 
 namespace flowsieve::addon {
 namespace {
-
-Mac to_mac(const Napi::Value& value) {
-  Mac mac{};
-  const std::string text = value.As<Napi::String>().Utf8Value();
-  unsigned parts[6];
-  if (std::sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x", &parts[0], &parts[1], &parts[2],
-                  &parts[3], &parts[4], &parts[5]) != 6) {
-    throw to_js_error(value.Env(), {ErrorCode::kArgument,
-                                    "Expected a MAC address for the link "
-                                    "address but received '" +
-                                        text + "'."});
-  }
-  for (size_t i = 0; i < mac.size(); ++i) mac[i] = static_cast<uint8_t>(parts[i]);
-  return mac;
-}
-
-std::string to_text(const Mac& mac) {
-  char text[18];
-  std::snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-                mac[4], mac[5]);
-  return text;
-}
 
 LinkMode to_link_mode(const std::string& name) {
   if (name == "unicast") return LinkMode::kUnicast;
@@ -48,16 +25,6 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   return options;
 }
 
-Napi::Value from_snapshot(Napi::Env env, const WorkerSnapshot& snapshot) {
-  Napi::Object made = from_counters(env, snapshot.counters);
-  made.Set("sizes", from_sizes(env, snapshot.sizes));
-  made.Set("fragmentsWaiting", snapshot.fragments_waiting);
-  made.Set("now", snapshot.now);
-  made.Set("memoryBytes", static_cast<double>(snapshot.memory_bytes));
-  made.Set("samples", from_structs(env, snapshot.samples));
-  return made;
-}
-
 Napi::Value undefined(Napi::Env env, std::monostate&) {
   return env.Undefined();
 }
@@ -65,19 +32,28 @@ Napi::Value undefined(Napi::Env env, std::monostate&) {
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
+  using Self = EngineWrap;
   return DefineClass(
       env, "Engine",
-      {InstanceMethod<&EngineWrap::start>("start"), InstanceMethod<&EngineWrap::stop>("stop"),
-       InstanceMethod<&EngineWrap::close>("close"),
-       InstanceMethod<&EngineWrap::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&EngineWrap::snapshot>("snapshot"),
-       InstanceMethod<&EngineWrap::connections>("connections"),
-       InstanceMethod<&EngineWrap::announce>("announce")});
+      {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
+       InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
+       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
+       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
+       InstanceMethod<&Self::takeover>("takeover"),
+       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+       InstanceMethod<&Self::adopt>("adopt"),
+       InstanceMethod<&Self::clear_contested>("clearContested"),
+       InstanceMethod<&Self::export_list>("exportList"),
+       InstanceMethod<&Self::import_list>("importList"),
+       InstanceMethod<&Self::connections>("connections"),
+       InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
   const EngineOptions options = to_engine_options(info[0].As<Napi::Object>());
   const Criteria criteria = to_criteria(info[1].As<Napi::Object>());
+  self_ = criteria.allocation.self;
   engine_ = value_or_throw(info.Env(), Engine::create(options, criteria));
 }
 
@@ -90,14 +66,32 @@ void EngineWrap::start(const Napi::CallbackInfo& info) {
   value_or_throw(info.Env(), open_engine(info.Env())->start());
 }
 
-Napi::Value EngineWrap::stop(const Napi::CallbackInfo& info) {
+/// A promise that `work(engine)` has been done.
+template <typename Work>
+Napi::Value EngineWrap::do_later(Napi::Env env, Work work) const {
   return Task<std::monostate>::run(
       Value(),
-      [engine = open_engine(info.Env())]() -> Status {
-        engine->stop();
+      [engine = open_engine(env), work = std::move(work)]() -> Status {
+        work(*engine);
         return ok_status();
       },
       undefined);
+}
+
+/// A promise of convert(env, work(engine)).
+template <typename Work, typename Convert>
+Napi::Value EngineWrap::ask_later(Napi::Env env, Work work, Convert convert) const {
+  using Answer = decltype(work(*engine_));
+  return Task<Answer>::run(
+      Value(),
+      [engine = open_engine(env), work = std::move(work)]() mutable -> Result<Answer> {
+        return work(*engine);
+      },
+      [convert](Napi::Env then, Answer& answer) -> Napi::Value { return convert(then, answer); });
+}
+
+Napi::Value EngineWrap::stop(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.stop(); });
 }
 
 /// Stops, and gives rings, device and memory back when the last call under way is done.
@@ -112,64 +106,90 @@ Napi::Value EngineWrap::close(const Napi::CallbackInfo&) {
       undefined);
 }
 
+Napi::Value EngineWrap::announce(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.announce(); });
+}
+
+void EngineWrap::set_open_until(const Napi::CallbackInfo& info) {
+  open_engine(info.Env())->set_open_until(to_uint64(info[0]));
+}
+
+Napi::Value EngineWrap::prepare(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [transition = to_transition(info[0], self_)](Engine& engine) {
+    engine.prepare(transition);
+  });
+}
+
+Napi::Value EngineWrap::hold(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.hold(); });
+}
+
+Napi::Value EngineWrap::release(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.release(); });
+}
+
+Napi::Value EngineWrap::acquire(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(), [losers = to_nodes(info[0])](Engine& engine) { return engine.acquire(losers); },
+      from_resolved);
+}
+
+Napi::Value EngineWrap::takeover(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [transition = to_transition(info[0], self_)](Engine& engine) {
+    engine.takeover(transition);
+  });
+}
+
 Napi::Value EngineWrap::replace_criteria(const Napi::CallbackInfo& info) {
-  return Task<std::monostate>::run(
-      Value(),
-      [engine = open_engine(info.Env()),
-       criteria = to_criteria(info[0].As<Napi::Object>())]() -> Status {
-        engine->replace_criteria(criteria);
-        return ok_status();
+  return do_later(info.Env(), [criteria = to_criteria(info[0].As<Napi::Object>())](Engine& engine) {
+    engine.replace_criteria(criteria);
+  });
+}
+
+Napi::Value EngineWrap::adopt(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(), [dead = to_nodes(info[0])](Engine& engine) { return engine.adopt(dead); },
+      [](Napi::Env env, uint64_t adopted) {
+        return Napi::Number::New(env, static_cast<double>(adopted));
+      });
+}
+
+Napi::Value EngineWrap::clear_contested(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.clear_contested(); });
+}
+
+Napi::Value EngineWrap::export_list(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(),
+      [asked = to_export_request(info, open_engine(info.Env())->workers())](Engine& engine) {
+        return engine.export_list(asked.kind, asked.to, asked.worker, asked.cursor, asked.limit);
       },
-      undefined);
+      from_block);
+}
+
+Napi::Value EngineWrap::import_list(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(),
+      [records = to_records(info[0]), sender_now = info[1].As<Napi::Number>().Uint32Value(),
+       owners = to_owner_table(info[2]), kind = to_list_kind(info[3])](Engine& engine) mutable {
+        return engine.import_list(kind, records, sender_now, owners);
+      },
+      from_imported);
+}
+
+/// connections(worker, cursor, limit)
+Napi::Value EngineWrap::connections(const Napi::CallbackInfo& info) {
+  const uint32_t worker = info[0].As<Napi::Number>().Uint32Value();
+  const uint64_t cursor = to_uint64(info[1]);
+  const uint32_t limit = info[2].As<Napi::Number>().Uint32Value();
+  check_worker(info.Env(), worker, open_engine(info.Env())->workers());
+  return ask_later(
+      info.Env(), [=](Engine& engine) { return engine.connections(worker, cursor, limit); },
+      from_block);
 }
 
 Napi::Value EngineWrap::snapshot(const Napi::CallbackInfo& info) {
-  using Snapshots = std::vector<WorkerSnapshot>;
-  return Task<Snapshots>::run(
-      Value(),
-      [engine = open_engine(info.Env())]() -> Result<Snapshots> { return engine->snapshot(); },
-      [](Napi::Env env, Snapshots& snapshots) -> Napi::Value {
-        auto made = Napi::Array::New(env, snapshots.size());
-        for (uint32_t i = 0; i < snapshots.size(); ++i) {
-          made.Set(i, from_snapshot(env, snapshots[i]));
-        }
-        return made;
-      });
-}
-
-Napi::Value EngineWrap::connections(const Napi::CallbackInfo& info) {
-  const auto engine = open_engine(info.Env());
-  const uint32_t worker = info[0].As<Napi::Number>().Uint32Value();
-  bool lossless = false;
-  const uint64_t cursor = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
-  const uint32_t limit = info[2].As<Napi::Number>().Uint32Value();
-  if (worker >= engine->workers()) {
-    throw to_js_error(info.Env(), {ErrorCode::kArgument,
-                                   "Expected a worker below " + std::to_string(engine->workers()) +
-                                       " but received " + std::to_string(worker) + "."});
-  }
-  return Task<RecordBlock>::run(
-      Value(),
-      [engine, worker, cursor, limit]() -> Result<RecordBlock> {
-        return engine->connections(worker, cursor, limit);
-      },
-      [](Napi::Env env, RecordBlock& block) -> Napi::Value {
-        auto made = Napi::Object::New(env);
-        made.Set("records", from_structs(env, block.records));
-        made.Set("cursor", Napi::BigInt::New(env, block.cursor));
-        made.Set("now", block.now);
-        return made;
-      });
-}
-
-Napi::Value EngineWrap::announce(const Napi::CallbackInfo& info) {
-  return Task<std::monostate>::run(
-      Value(),
-      [engine = open_engine(info.Env())]() -> Status {
-        engine->announce();
-        return ok_status();
-      },
-      undefined);
+  return ask_later(info.Env(), [](Engine& engine) { return engine.snapshot(); }, from_snapshots);
 }
 
 Napi::Value find_clashes_on_link(const Napi::CallbackInfo& info) {

@@ -20,4 +20,20 @@ inline constexpr Tick to_tick(uint64_t nanoseconds) {
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t monotonic_ns();
 
+/// Both clocks at one moment. The kernel stamps packets by CLOCK_REALTIME, which may be set.
+struct Clocks {
+  uint64_t monotonic_ns = 0, realtime_ns = 0;
+
+  /// Now. The two are read some ten nanoseconds apart.
+  static Clocks read();
+  /// When it was `time_ns` by CLOCK_REALTIME, as that one stands now; 0 for a time that is none
+  /// or lies before the monotonic clock's beginning, and never later than now.
+  uint64_t to_monotonic(uint64_t time_ns) const {
+    if (time_ns == 0) return 0;
+    if (time_ns >= realtime_ns) return monotonic_ns;
+    const uint64_t ago = realtime_ns - time_ns;
+    return ago < monotonic_ns ? monotonic_ns - ago : 0;
+  }
+};
+
 }  // namespace flowsieve

@@ -29,7 +29,10 @@ namespace flowsieve {
   X(FragmentExpired,   fragmentExpired,   false, "a held fragment's first fragment did not come in time")               \
   X(RingTruncated,     ringTruncated,     false, "the ring could not hold the whole packet")                            \
   X(RingFull,          ringFull,          false, "the kernel found no room in the ring")                                \
-  X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")
+  X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")                              \
+  X(HoldFull,          holdFull,          false, "a packet had to wait for a handover and the hold was full")           \
+  X(HoldExpired,       holdExpired,       false, "a packet waited for a handover longer than is allowed")               \
+  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")
 // clang-format on
 
 enum class Drop : uint8_t {
@@ -97,7 +100,14 @@ inline constexpr bool is_malformed(Drop drop) {
   X(FragmentsHeld,      fragmentsHeld,      "later fragments held until their first fragment came")                     \
   X(FragmentsForgotten, fragmentsForgotten, "datagrams forgotten before their time, to make room for others")           \
   X(SuperPackets,       superPackets,       "GRO/TSO super-packets received")                                           \
-  X(ResolutionAnswered, resolutionAnswered, "ARP requests and neighbour solicitations answered")
+  X(ResolutionAnswered, resolutionAnswered, "ARP requests and neighbour solicitations answered")                        \
+  X(Held,               held,               "packets of unknown connections that waited for a handover")                \
+  X(HeldOpened,         heldOpened,         "held packets that became this node's by their bucket")                     \
+  X(HeldFollowed,       heldFollowed,       "held packets whose connection turned out to be known, or another's")       \
+  X(Contested,          contested,          "connections opened while a handover moved their bucket")                   \
+  X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
+  X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
+  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards")
 // clang-format on
 
 enum class Count : uint8_t {

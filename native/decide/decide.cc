@@ -5,10 +5,23 @@
 namespace flowsieve {
 namespace {
 
-constexpr uint8_t kTcp = 6, kSctp = 132;
+/// Two nodes are never further apart about when a connection closed, and nobody takes the same
+/// addresses and ports again that soon: whoever does waits for a second, of which a list's way and
+/// the roundings of its times take no more than the half.
+constexpr Tick kClosedApart = 3;
+
+/// After so long a silence they may have been taken again: a second, less the roundings.
+constexpr Tick kTakenAgain = 8;
 
 void count_class(Context& context, uint8_t packet_class) {
   context.counters.add(static_cast<Count>(static_cast<size_t>(Count::kClass1) + packet_class - 1));
+}
+
+/// The connection has closed, and its client has said nothing for so long that it may have taken the
+/// same addresses and ports again.
+bool is_left(const Record& record, Tick now) {
+  return record.status == ConnectionStatus::kClosing &&
+         Wheel::is_later(now, record.last_seen + kTakenAgain);
 }
 
 /// Classes 2 and 4: the table knows the connection.
@@ -19,22 +32,47 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
                     .packet_class = static_cast<uint8_t>(mine ? 2 : 4),
                     .slot = slot,
                     .owner = record.owner};
+  const bool opening = subject.packet->opening;
+  const bool inherited = (record.seen_here & (kAdopted | kAnswered)) == kAdopted;
+  const bool left = is_left(record, context.now);
+  if (mine && !context.may_open && (opening || inherited || left)) [[unlikely]] {
+    // Past its lease this node may have been declared dead, and another answers: what comes anew,
+    // what this node has only inherited, and what was opened while it saw nothing.
+    const bool follows = !opening && !left && subject.packet->kind == Kind::kFlow;
+    if (follows) update_status(subject, slot, context);
+    decision.verdict = Verdict::kDiscard;
+    decision.packet_class = 0;
+    decision.lease_over = true;
+    return decision;
+  }
   if (subject.packet->kind == Kind::kError) {
     // Anybody on the way may have sent it, so it neither refreshes nor changes what it quotes.
     context.counters.add(Count::kErrorsFollowed);
   } else {
     update_status(subject, slot, context);
+    if (mine && inherited && !ends_with_its_node(record.key)) [[unlikely]] {
+      context.table.add_seen_here(slot, kAnswered);
+    }
   }
   return decision;
 }
 
+/// What is noted of how a connection began, besides its packet.
+struct Beginning {
+  bool reopened = false;   ///< after another with the same key had closed
+  Tick opened = 0;         ///< when its first packet came
+  bool contested = false;  ///< while a handover moved its bucket
+};
+
 /// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided
 /// by its bucket and only goes uncounted among the connections: the next packet tries again.
-Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Context& context) {
+Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, const Beginning& how,
+           Context& context) {
   const bool opening = opens(*subject.packet);
   Record record;
   record.key = subject.key;
-  record.last_seen = record.opened = context.now;
+  record.last_seen = context.now;
+  record.opened = how.opened;
   record.epoch = context.criteria.allocation.epoch;
   record.owner = decision.owner;
   record.bucket = static_cast<uint16_t>(decision.bucket);
@@ -42,9 +80,12 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Cont
   record.status = context.criteria.monitoring ? initial_status(*subject.packet)
                                               : ConnectionStatus::kEstablished;
   // The sender of the first packet is the client.
-  record.flags = static_cast<uint8_t>(initial_flags(*subject.packet) |
-                                      (subject.reversed ? kClientIsDestination : 0) |
-                                      (opening ? 0 : kMidstream));
+  record.flags = static_cast<uint8_t>(
+      initial_flags(*subject.packet) | (subject.reversed ? kClientIsDestination : 0) |
+      (opening ? 0 : kMidstream) | (how.contested ? kContested : 0));
+  record.reopened = how.reopened;
+  if (record.status == ConnectionStatus::kClosing) record.seen_here = kClosedHere;
+  if (how.contested && context.listener) context.listener->contested(record);
   const Inserted inserted = context.table.insert(record, hash, context.listener);
   switch (inserted.outcome) {
     case InsertOutcome::kOpeningShare:
@@ -65,23 +106,60 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, Cont
   return inserted.slot;
 }
 
-/// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
-Decision by_bucket(const Subject& subject, uint64_t hash, Context& context) {
+/// What the allocation says of a packet.
+struct Ruling {
+  uint32_t bucket;
+  Claim claim;
+};
+
+Ruling rule(const Subject& subject, const Context& context) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
+  const NodeIndex self = criteria.allocation.self;
+  const HeaderFields fields = header_fields(packet.flow);
+  Ruling ruling{.bucket = criteria.distribution.bucket(fields), .claim = {}};
+  ruling.claim.owner = criteria.allocation.owner[ruling.bucket];
+  // An error opens nothing, so two answers to it could do no harm, and it never waits.
+  if (context.transition && packet.kind == Kind::kFlow) [[unlikely]] {
+    ruling.claim = claim(*context.transition, fields, ruling.bucket, ruling.claim.owner, self);
+  }
+  if (context.former && ruling.claim.owner == self) [[unlikely]] {
+    ruling.claim.contested |= !context.former->gives(fields, ruling.bucket, self);
+  }
+  return ruling;
+}
+
+bool is_noted(const Claim& claim, const Criteria& criteria) {
+  return claim.tracked || criteria.tracking == Tracking::kObserve;
+}
+
+/// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
+Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
+  const Packet& packet = *subject.packet;
+  const Criteria& criteria = context.criteria;
+  const auto [bucket, claim] = rule(subject, context);
   Decision decision;
   decision.by_bucket = true;
-  decision.bucket = criteria.distribution.bucket(header_fields(packet.flow));
-  decision.owner = criteria.allocation.owner[decision.bucket];
+  decision.bucket = bucket;
+  decision.epoch = criteria.allocation.epoch;
+  decision.owner = claim.owner;
+  decision.hold = claim.hold;
+  if (decision.hold) return decision;
   const bool mine = decision.owner == criteria.allocation.self;
   decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
+  if (mine && !context.may_open) [[unlikely]] {
+    decision.verdict = Verdict::kDiscard;
+    decision.lease_over = true;
+    return decision;
+  }
   const bool opening = packet.kind == Kind::kFlow && opens(packet);
   decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
 
   if (packet.kind == Kind::kError) {
     context.counters.add(Count::kErrorsByBucket);
-  } else if (mine || criteria.tracking == Tracking::kObserve) {
-    decision.slot = enter(subject, hash, decision, context);
+  } else if (mine || is_noted(claim, criteria)) {
+    how.contested = claim.contested;
+    decision.slot = enter(subject, hash, decision, how, context);
   }
   return decision;
 }
@@ -132,11 +210,58 @@ Decision watch(const Subject& subject, Slot slot, Context& context) {
   return decision;
 }
 
-/// Port reuse: a connection that has closed does not hold its key against a new one.
-bool reopens(const Subject& subject, const Record& record) {
+/// Port reuse: a connection that has closed does not hold its key against a new one. Nor does one
+/// whose node has died: who asks anew has nothing left of it.
+///
+/// Not so when the SYN may be that of the very connection which has closed: it was held and the
+/// rest of the connection decided meanwhile, or only another node's list says that the connection
+/// has closed, this node is behind that one, and the SYN came before the close. When the connection
+/// was opened says nothing: that was its first SYN, and this one may be a repetition.
+bool reopens(const Subject& subject, const Record& record, Tick received) {
   const Packet& packet = *subject.packet;
-  return record.status == ConnectionStatus::kClosing && packet.opening &&
-         packet.kind == Kind::kFlow;
+  if (!packet.opening || packet.kind != Kind::kFlow || subject.waited) return false;
+  if (is_orphaned(record)) return true;
+  if (record.status != ConnectionStatus::kClosing) return false;
+  return (record.flags & kImported) == 0 || (record.seen_here & kClosedHere) != 0 ||
+         Wheel::is_later(received, record.last_seen + kClosedApart);
+}
+
+/// An opening packet comes again, and another node was noted as its connection's owner. Whether
+/// that one has taken it nobody here knows, unless a list has said so: it may have had no lease, or
+/// the packet waited there in vain. So once the allocation changes, the opening packet is decided anew,
+/// and whoever gets the bucket has been told by its former owner what that one took.
+bool is_decided_anew(const Subject& subject, const Record& record, const Context& context) {
+  const Criteria& criteria = context.criteria;
+  if (record.status != ConnectionStatus::kOpening || record.owner == criteria.allocation.self ||
+      (record.seen_here & kConfirmed) != 0) {
+    return false;
+  }
+  if (!context.transition && record.epoch == criteria.allocation.epoch) return false;
+  const Packet& packet = *subject.packet;
+  if (packet.kind != Kind::kFlow || !opens(packet)) return false;
+  const Claim claim = rule(subject, context).claim;
+  if (claim.hold || claim.owner == criteria.allocation.self) return true;
+  // Where every packet looks like the first, the second says nothing about the first one's answer.
+  return packet.opening && (claim.owner != record.owner || !is_noted(claim, criteria));
+}
+
+/// The connection in `slot` makes place for another, or for another decision.
+void leave(Slot slot, Context& context) {
+  if (context.listener) context.listener->leaving(slot, context.table.at(slot), false);
+  context.table.erase(slot);
+}
+
+/// Decides an opening packet whose connection the table has noted for nothing. It is not another
+/// connection by that: other nodes know it since its first packet. Nor did it begin after this one
+/// came, which may have waited while a list told of it.
+Decision decide_anew(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
+  const Record noted = context.table.at(slot);
+  leave(slot, context);
+  const Tick opened = Wheel::is_later(noted.opened, context.now) ? context.now : noted.opened;
+  Decision decision = by_bucket(subject, hash, {noted.reopened != 0, opened}, context);
+  decision.anew = true;
+  decision.epoch = noted.epoch;
+  return decision;
 }
 
 }  // namespace
@@ -155,20 +280,36 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
   }
 
   NodeIndex owner_before = 0;
-  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot));
+  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context.now);
   if (reopened) {
     owner_before = context.table.at(slot).owner;
-    if (context.listener) context.listener->leaving(slot, context.table.at(slot), false);
-    context.table.erase(slot);
+    leave(slot, context);
     slot = kNoSlot;
     context.counters.add(Count::kReopened);
   }
 
-  const Decision decision =
-      slot != kNoSlot ? follow(subject, slot, context) : by_bucket(subject, hash, context);
+  const bool anew = slot != kNoSlot && is_decided_anew(subject, context.table.at(slot), context);
+  const Decision decision = anew ? decide_anew(subject, slot, hash, context)
+                            : slot != kNoSlot
+                                ? follow(subject, slot, context)
+                                : by_bucket(subject, hash, {reopened, context.now}, context);
+  if (decision.packet_class == 0) return decision;
   if (reopened && decision.owner != owner_before) context.counters.add(Count::kMoved);
   count_class(context, decision.packet_class);
   return decision;
+}
+
+void note(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
+  if (slot != kNoSlot) {
+    update_status(subject, slot, context);
+    return;
+  }
+  const Criteria& criteria = context.criteria;
+  Decision decision;
+  decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
+  decision.owner = criteria.allocation.owner[decision.bucket];
+  if (decision.owner == criteria.allocation.self || criteria.tracking != Tracking::kObserve) return;
+  enter(subject, hash, decision, {.opened = context.now}, context);
 }
 
 }  // namespace flowsieve

@@ -14,18 +14,22 @@
 // not even read. That is why the allocation may change at any time.
 //
 // Own and others stand in one table; an entry is "own" when its owner is this node.
+//
+// While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
+// lease a node opens nothing: decide/transition.h.
 #pragma once
 
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
 #include "count/counters.h"
+#include "decide/transition.h"
 #include "packet/packet.h"
 #include "table/table.h"
 
 namespace flowsieve {
 
 enum class Verdict : uint8_t {
-  kPass,     ///< not the cluster's
+  kPass,     ///< not the cluster's, or not decided yet
   kDeliver,  ///< mine
   kDiscard,  ///< another's
 };
@@ -51,6 +55,8 @@ struct Subject {
   bool watched;   ///< sent by the server side: may change what is known, never enters anything
   bool unshared;  ///< of a watched packet: this node has sent it, and no other node sees it
   bool follower;  ///< a later fragment: the connection's, but says nothing about its status
+  /// It was held, while packets that came after it were decided.
+  bool waited = false;
   Verdict first = Verdict::kPass;  ///< of a follower: what its first fragment's verdict was
 };
 
@@ -61,6 +67,10 @@ struct Decision {
   NodeIndex owner = 0;       ///< the node whose packet this is; meaningless for kPass
   uint32_t bucket = 0;       ///< only when the bucket decided
   bool by_bucket = false;    ///< the allocation decided, not the table
+  bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
+  bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
+  bool anew = false;         ///< the connection was noted as another's, and was nobody's
+  uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
 };
 
 /// Is told when connections enter and leave the table. Called per connection, never per packet.
@@ -71,6 +81,9 @@ class ConnectionListener {
   /// The record is still in its slot and leaves it after the call. `timed_out`: by its timer, else
   /// because its place or key was needed.
   virtual void leaving(Slot slot, const Record& record, bool timed_out) = 0;
+  /// This node has opened a connection while a handover moves its bucket. Comes also when there was
+  /// no place to enter it.
+  virtual void contested(const Record& record) = 0;
 };
 
 /// What a decision reads and changes; everything in it belongs to one worker.
@@ -80,11 +93,18 @@ struct Context {
   Counters& counters;
   ConnectionListener* listener;  ///< may be null
   Tick now;
+  const Transition* transition = nullptr;  ///< null: the allocation is not changing
+  const Former* former = nullptr;          ///< null: nobody decides by earlier criteria any more
+  bool may_open = true;                    ///< the lease has not run out
 };
 
 /// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is
 /// what table.find() says of subject.key at this moment, `hash` is table.hash() of it.
 Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context);
+
+/// Notes a packet of kind kFlow that nobody decides here any more: what decide() would do to the
+/// table if the criteria gave it to another node. The transition does not count.
+void note(const Subject& subject, Slot slot, uint64_t hash, Context& context);
 
 /// What of a key may be hashed. `flow` must outlive the result.
 inline HeaderFields header_fields(const Key& flow) {

@@ -5,6 +5,8 @@
 //          FIN or RST in either direction -> CLOSING
 //   SCTP   INIT -> OPENING; next packet -> ESTABLISHED; ABORT or SHUTDOWN COMPLETE -> CLOSING
 //   other  OPENING until a second packet or a reply, then ESTABLISHED
+//   TCP and SCTP, inherited from a dead node: the next packet that opens nothing -> CLOSING, as
+//          whoever owns it now answers with a reset
 //
 // Record::status is moved by packets that every node sees. What a node sends itself, a reply or
 // the server's close, is noted beside it (Record::seen_here) and shown with it (shown_status()),
@@ -20,6 +22,19 @@
 #include "decide/decide.h"
 
 namespace flowsieve {
+
+inline constexpr uint8_t kTcp = 6, kSctp = 132;
+
+/// Of TCP and SCTP. A flow of another protocol goes on with whoever answers it.
+inline bool ends_with_its_node(const Key& key) {
+  return key.protocol == kTcp || key.protocol == kSctp;
+}
+
+/// A connection that has died with its node, and whose client has not been told so yet.
+inline bool is_orphaned(const Record& record) {
+  return (record.seen_here & kAdopted) != 0 && record.status != ConnectionStatus::kClosing &&
+         ends_with_its_node(record.key);
+}
 
 /// The status and flags with which the connection of an unknown packet is entered.
 ConnectionStatus initial_status(const Packet& packet);

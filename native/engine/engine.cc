@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
+
+#include "base/clock.h"
+#include "engine/lists.h"
+#include "engine/routing.h"
 
 namespace flowsieve {
 namespace {
@@ -12,6 +17,7 @@ WorkerOptions part_of(const WorkerOptions& whole, uint32_t workers, uint32_t ind
   // Clients spread over the workers by chance, so each part has an eighth more than its share.
   const uint32_t share = whole.table.capacity / workers;
   part.table.capacity = workers == 1 ? share : share + share / 8 + kCapacityMin;
+  part.clock = monotonic_ns;
   part.table.seed = whole.table.seed + 0x9e3779b97f4a7c15u * index;
   return part;
 }
@@ -87,10 +93,66 @@ void Engine::stop() {
   for (const auto& lane : lanes_) lane->stop();
 }
 
+template <typename Letter>
+void Engine::call_all(Letter letter) {
+  for (const auto& lane : lanes_) lane->call(letter);
+}
+
+void Engine::prepare(const Transition& transition) {
+  for (const auto& lane : lanes_) {
+    // Copied here, so that the worker need not.
+    lane->call([copy = transition](Worker& worker) mutable { worker.prepare(std::move(copy)); });
+  }
+}
+
+void Engine::hold() {
+  call_all([](Worker& worker) { worker.hold(); });
+}
+
+void Engine::release() {
+  for (const auto& lane : lanes_) lane->release();
+}
+
+Resolved Engine::acquire(std::span<const NodeIndex> losers) {
+  Resolved sum;
+  for (const auto& lane : lanes_) {
+    const Resolved one = lane->call([&](Worker& worker) { return worker.acquire(losers); });
+    sum.opened += one.opened;
+    sum.followed += one.followed;
+    sum.expired += one.expired;
+  }
+  return sum;
+}
+
+void Engine::takeover(const Transition& transition) {
+  for (const auto& lane : lanes_) {
+    lane->call([copy = transition](Worker& worker) mutable { worker.takeover(std::move(copy)); });
+  }
+}
+
 void Engine::replace_criteria(const Criteria& criteria) {
   for (const auto& lane : lanes_) {
-    lane->call([&](Worker& worker) { worker.replace_criteria(criteria); });
+    lane->decide_received();
+    lane->call(
+        [copy = criteria](Worker& worker) mutable { worker.replace_criteria(std::move(copy)); });
   }
+}
+
+uint64_t Engine::adopt(std::span<const NodeIndex> dead) {
+  call_all([&](Worker& worker) { worker.recall(dead); });
+  uint64_t adopted = 0;
+  for (const auto& lane : lanes_) {
+    adopted += adopt_in_steps([&](auto letter) { return lane->call(letter); }, dead);
+  }
+  return adopted;
+}
+
+void Engine::clear_contested() {
+  call_all([](Worker& worker) { worker.clear_contested(); });
+}
+
+void Engine::set_open_until(uint64_t ns) {
+  for (const auto& lane : lanes_) lane->set_open_until(ns);
 }
 
 std::vector<WorkerSnapshot> Engine::snapshot() {
@@ -99,25 +161,35 @@ std::vector<WorkerSnapshot> Engine::snapshot() {
   for (const auto& lane : lanes_) {
     all.push_back(lane->call([&](Worker& worker) {
       lane->collect_drops();
-      return WorkerSnapshot{
-          worker.counters(), worker.table().sizes(),        worker.fragments_waiting(),
-          worker.now(),      worker.table().memory_bytes(), worker.take_samples()};
+      return snapshot_of(worker);
     }));
   }
   return all;
 }
 
 RecordBlock Engine::connections(uint32_t index, uint64_t cursor, size_t limit) {
-  RecordBlock block;
-  block.records.resize(std::min(limit, kBlockMax));  // taken here, so that the worker need not
-  lanes_[index]->call([&](Worker& worker) {
-    block.cursor = cursor;
-    const ConnectionTable& table = worker.table();
-    block.records.resize(table.export_block(block.cursor, block.records));
-    if (block.cursor >= table.slots()) block.cursor = 0;
-    block.now = worker.now();
-  });
-  return block;
+  return export_list(ListKind::kTables, 0, index, cursor, limit);
+}
+
+RecordBlock Engine::export_list(ListKind kind, NodeIndex to, uint32_t index, uint64_t cursor,
+                                size_t limit) {
+  if (cursor == 0) lanes_[index]->decide_received();
+  return export_in_steps([&](auto letter) { return lanes_[index]->call(letter); }, kind, to, cursor,
+                         limit);
+}
+
+ConnectionTable::Imported Engine::import_list(ListKind kind, std::span<Record> records,
+                                              Tick sender_now, std::span<const NodeIndex> owners) {
+  translate_owners(records, owners);
+  std::vector<std::vector<Record>> parts(lanes_.size());
+  for (const Record& record : records) parts[worker_of(record.key, workers())].push_back(record);
+  ConnectionTable::Imported sum;
+  for (uint32_t i = 0; i < workers(); ++i) {
+    if (!parts[i].empty()) lanes_[i]->decide_received();
+    sum += import_in_steps([&](auto letter) { return lanes_[i]->call(letter); }, kind, parts[i],
+                           sender_now);
+  }
+  return sum;
 }
 
 void Engine::announce() {

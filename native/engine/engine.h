@@ -5,7 +5,7 @@
 //                                +--> Worker (own thread) -+
 //   what we send -> WatchSource -'         ^               `--> LinkResponder -> ARP, NDP answers
 //                                          |
-//                                       Mailbox <- replace_criteria, snapshot, connections
+//                                       Mailbox <- prepare ... replace_criteria, lists, snapshot
 //                                                  (any thread)
 //
 // Every call below except start() and stop() waits until the workers have answered, between two of
@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "engine/lane.h"
+#include "engine/snapshot.h"
 #include "wire/link.h"
 
 namespace flowsieve {
@@ -36,28 +37,8 @@ struct EngineOptions {
   std::vector<Address> addresses;
 };
 
-/// What one worker is and has counted.
-struct WorkerSnapshot {
-  Counters counters;
-  TableSizes sizes;
-  uint32_t fragments_waiting = 0;
-  Tick now = 0;  ///< to which the samples' times compare
-  size_t memory_bytes = 0;
-  std::vector<Record> samples;
-};
-
-/// A piece of one worker's table.
-struct RecordBlock {
-  std::vector<Record> records;
-  uint64_t cursor = 0;  ///< where the next block begins; 0: that was all
-  Tick now = 0;         ///< to which the records' times compare
-};
-
 class Engine {
  public:
-  /// The most records in a block: a copy of them holds a worker up for some 50 microseconds.
-  static constexpr size_t kBlockMax = 4096;
-
   /// Opens everything and joins the cluster's link addresses, but receives nothing into the workers
   /// yet. Errors name what is missing: privilege, interface, memory, kernel feature.
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options,
@@ -69,7 +50,32 @@ class Engine {
   /// still be read.
   void stop();
 
+  // The steps of a handover (docs/decisions/cluster-protocol.md), each of which has been done by
+  // every worker when the call returns. Their words are those of Worker.
+  void prepare(const Transition& transition);
+  void hold();
+  /// Each worker first decides all that its ring has received by now.
+  void release();
+  Resolved acquire(std::span<const NodeIndex> losers);
+  void takeover(const Transition& transition);
+  /// Each worker first decides all that its ring has received by now: it was sent before the change.
   void replace_criteria(const Criteria& criteria);
+  /// Answers what the dead should have answered lately, then gives their connections to the owners
+  /// of their buckets; how many those were.
+  uint64_t adopt(std::span<const NodeIndex> dead);
+  void clear_contested();
+  /// From the next burst on no connections are opened past `ns` (CLOCK_MONOTONIC; UINT64_MAX: no
+  /// end). Never waits.
+  void set_open_until(uint64_t ns);
+
+  /// One block of worker `index`'s list, from `cursor` (0 at first).
+  RecordBlock export_list(ListKind kind, NodeIndex to, uint32_t index, uint64_t cursor,
+                          size_t limit);
+  /// Merges another node's list into the tables of the workers that get the connections' packets.
+  /// `owners` says which nodes of this process the sender's indices are.
+  ConnectionTable::Imported import_list(ListKind kind, std::span<Record> records, Tick sender_now,
+                                        std::span<const NodeIndex> owners);
+
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).
   RecordBlock connections(uint32_t index, uint64_t cursor, size_t limit);
@@ -82,6 +88,8 @@ class Engine {
  private:
   Engine() = default;
   Status open(const EngineOptions& options, const Criteria& criteria);
+  template <typename Letter>
+  void call_all(Letter letter);
 
   // Goes last: while a lane lives, frames to the cluster MAC must keep coming.
   std::optional<Membership> membership_;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "base/clock.h"
+#include "engine/backlog.h"
 
 namespace flowsieve {
 namespace {
@@ -60,12 +61,33 @@ void Lane::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     mailbox_.drain(worker_);
     const uint64_t now = monotonic_ns();
-    const size_t arrived = worker_.turn(*parts_.ring, now);
+    const size_t arrived = turn(now);
     const size_t watched = worker_.turn(*parts_.watch, now);
     worker_.age(now, kAgeBudget);
+    gives_way_.look(now);
     wait(pace_.next(arrived + watched, now));
   }
   mailbox_.close(worker_);
+}
+
+size_t Lane::turn(uint64_t now_ns) {
+  worker_.set_open_until(open_until_.load(std::memory_order_relaxed));
+  return worker_.turn(*parts_.ring, now_ns);
+}
+
+void Lane::decide_received() {
+  call([this](Worker&) { empty_ring(); });
+}
+
+void Lane::release() {
+  call([this](Worker& worker) {
+    empty_ring();
+    worker.release();
+  });
+}
+
+void Lane::empty_ring() {
+  decide_backlog([this] { return turn(monotonic_ns()); }, RingOptions{}.slots);
 }
 
 void Lane::wait(const Pace::Step& step) {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <type_traits>
 
+#include "base/precedence.h"
 #include "base/status.h"
 #include "engine/mailbox.h"
 #include "wire/pace.h"
@@ -57,6 +58,16 @@ class Lane {
     return future.get();
   }
 
+  /// Has the worker decide all that its ring has received by now, and then decide by the next
+  /// criteria where the transition has this node as a loser. Waits; the packets that come
+  /// meanwhile are decided too.
+  void release();
+  /// Has the worker decide all that its ring has received by now. Waits.
+  void decide_received();
+  /// The worker opens no connections past `ns`. Any thread; takes effect with the next turn, and
+  /// never waits.
+  void set_open_until(uint64_t ns) { open_until_.store(ns, std::memory_order_relaxed); }
+
   /// The sources' losses are counted with the rest. On the worker's thread, as from call().
   void collect_drops() {
     worker_.collect_drops(*parts_.ring);
@@ -66,6 +77,9 @@ class Lane {
 
  private:
   void run();
+  /// A burst from the ring, under the lease as it is.
+  size_t turn(uint64_t now_ns);
+  void empty_ring();
   /// Waits as `step` says; polling ends with a frame, a letter, or the time to age.
   void wait(const Pace::Step& step);
 
@@ -73,8 +87,10 @@ class Lane {
   Worker worker_;
   Mailbox mailbox_;
   Pace pace_{PaceOptions{.burst = kBurst}};
+  GivesWay gives_way_;
   std::mutex lifecycle_;  // of the thread: starting and stopping it
   std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> open_until_{UINT64_MAX};
   std::thread thread_;  // last: it uses all of the above
 };
 

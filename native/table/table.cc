@@ -68,7 +68,7 @@ ConnectionTable::ConnectionTable(const TableOptions& options, Tick now)
 
 ConnectionTable::Plan ConnectionTable::plan(ConnectionStatus status, uint64_t hash) {
   const bool opening = status == ConnectionStatus::kOpening;
-  if (opening && count(status) >= opening_max_) return {InsertOutcome::kOpeningShare, kNoSlot};
+  if (is_share_full(status)) return {InsertOutcome::kOpeningShare, kNoSlot};
   if (index_.size() < options_.capacity) return {InsertOutcome::kInserted, kNoSlot};
   const Slot victim = find_victim(hash, !opening);
   if (victim == kNoSlot) return {InsertOutcome::kFull, kNoSlot};

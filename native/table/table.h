@@ -76,6 +76,15 @@ enum class InsertOutcome : uint8_t {
   kOpeningShare,    ///< not inserted: OPENING entries fill their share
   kFull,            ///< not inserted: no place, and nothing found that may be evicted
 };
+/// How far a list is to be believed about the owners of connections that are known already.
+enum class Trust : uint8_t {
+  /// Of nodes that took connections: not against this node about its own, unless it adopted them.
+  kTakers,
+  /// Of a node that returns and brings its own: only where nobody can have answered for it.
+  kReturning,
+  kAll,  ///< the members' tables, for a newcomer that has given its own back
+};
+
 struct Inserted {
   Slot slot;  ///< kNoSlot unless inserted
   InsertOutcome outcome;
@@ -133,7 +142,13 @@ class ConnectionTable {
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
   void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }
-  void set_seen_here(Slot slot, uint8_t bits) { records_[slot].seen_here = bits; }
+  void clear_flags(Slot slot, uint8_t flags) {
+    records_[slot].flags &= static_cast<uint8_t>(~flags);
+  }
+  void add_seen_here(Slot slot, uint8_t bits) { records_[slot].seen_here |= bits; }
+  void clear_seen_here(Slot slot, uint8_t bits) {
+    records_[slot].seen_here &= static_cast<uint8_t>(~bits);
+  }
   /// The connection's time is over, though advance() may not have come to it.
   bool is_over(Slot slot, Tick now) const {
     return !Wheel::is_later(deadline(records_[slot]), now);
@@ -146,33 +161,50 @@ class ConnectionTable {
   size_t advance(Tick now, size_t budget, Expired&& expired);
 
   /// Copies up to out.size() records from `cursor` (0 at first) on, moves it, and returns how many;
-  /// none means the end. What is in the table all the while comes exactly once, however much is entered and removed
-  /// between two calls: slots never move.
+  /// none means the end. What is in the table all the while comes exactly once, however much is
+  /// entered and removed between two calls: slots never move.
   size_t export_block(uint64_t& cursor, std::span<Record> out) const;
-  /// The same for the records that wanted(record) chooses, looking at no more than `looks` slots
-  /// (give or take one chunk), so that a call stays short however few are wanted: that none came is
-  /// not the end here, `cursor >= slots()` is.
+  /// The same for the records that wanted(record) chooses, looking at no more than `looks` chunks
+  /// and entries (give or take one chunk), so that a call stays short however few are wanted, and
+  /// few calls go through a table that is nearly empty: that none came is not the end here,
+  /// `cursor >= slots()` is.
   template <typename Wanted>
   size_t export_block(uint64_t& cursor, std::span<Record> out, size_t looks, Wanted&& wanted) const;
 
-  /// Enters foreign records (a handover's list): an unknown key is inserted, a known one takes over
-  /// the record's owner when `correct_owners` and keeps everything else, as this node has seen its
-  /// packets itself. Ages are taken from the record relative to `sender_now`. Records that are not
-  /// well-formed are refused and counted.
+  /// Calls visit(slot, record) for the entries from `cursor` (0 at first) on and moves it, looking
+  /// at no more than `looks` chunks and entries (give or take one chunk); `cursor >= slots()` is
+  /// the end. `visit` may change or erase the entry that it is shown.
+  template <typename Visit>
+  void visit(uint64_t& cursor, size_t looks, Visit&& visit) const;
+
+  /// Merges foreign records (another node's list). An unknown key is inserted. Of a known one:
+  ///   own here         stays own, unless `trust` says otherwise, or it was adopted (kAdopted) and
+  ///                    has not closed; counted as disputed when the record names another owner
+  ///   same connection  takes over the record's owner (unless that is what somebody noted and ours
+  ///                    what the owner said, kConfirmed; nor does it make an own one of
+  ///                    another's), and what the record knows more of it when this node has not
+  ///                    seen all of it itself (kMidstream, kImported); an end that is only
+  ///                    concluded (kConcluded) counts for less than its owner's word
+  ///   port reuse       of two connections with one key the later stands, by when they were opened
+  ///                    and that the earlier has closed; an own one gives way when closed here
+  /// Merging a list twice is merging it once; of lists about the same connections that name the
+  /// same owners the order does not matter. Times are taken from the record relative to
+  /// `sender_now`. Records that are not well-formed are refused and counted.
   struct Imported {
     uint32_t inserted = 0, corrected = 0, known = 0, refused = 0, full = 0;
     /// Entries that gave their place; those that came instead count as inserted.
     uint32_t evicted = 0;
+    /// Of the known: two nodes hold the connection for their own.
+    uint32_t disputed = 0;
   };
   Imported import_block(std::span<const Record> records, Tick sender_now, Tick now,
-                        bool correct_owners) {
-    return import_block(records, sender_now, now, correct_owners,
-                        static_cast<NoListener*>(nullptr));
+                        Trust trust = Trust::kTakers) {
+    return import_block(records, sender_now, now, trust, static_cast<NoListener*>(nullptr));
   }
   /// The same, with a listener that is told of evictions.
   template <typename Listener>
-  Imported import_block(std::span<const Record> records, Tick sender_now, Tick now,
-                        bool correct_owners, Listener* listener);
+  Imported import_block(std::span<const Record> records, Tick sender_now, Tick now, Trust trust,
+                        Listener* listener);
   /// The number of nodes has changed (see TableOptions::nodes).
   void set_nodes(uint16_t nodes) { options_.nodes = nodes; }
 
@@ -197,12 +229,20 @@ class ConnectionTable {
     Slot victim;
   };
   Plan plan(ConnectionStatus status, uint64_t hash);
+  bool is_share_full(ConnectionStatus status) const {
+    return status == ConnectionStatus::kOpening && count(status) >= opening_max_;
+  }
   Slot find_victim(uint64_t hash, bool openings_too);
   Slot victim_in(uint32_t chunk, bool openings_too) const;
   Slot put(const Record& record, uint64_t hash);
   /// What an import does with one record; translates its times.
-  enum class Arrival : uint8_t { kRefused, kKnown, kCorrected, kUnknown };
-  Arrival receive(Record& record, uint64_t& hash, Tick sender_now, Tick now, bool correct_owners);
+  enum class Arrival : uint8_t { kRefused, kKnown, kDisputed, kCorrected, kFull, kUnknown };
+  Arrival receive(Record& record, uint64_t& hash, Tick sender_now, Tick now, Trust trust);
+  Arrival merge(Slot slot, const Record& record, Trust trust);
+  bool believes(Trust trust, const Record& record, const Record& ours) const;
+  void reconsider(Slot slot, const Record& record, Trust trust);
+  void complete(Slot slot, const Record& record, Trust trust);
+  bool overwrite(Slot slot, const Record& record);
 
   Tick deadline(const Record& record) const {
     return record.last_seen + options_.timeouts.of(record.key.protocol, record.status);
@@ -252,11 +292,12 @@ size_t ConnectionTable::export_block(uint64_t& cursor, std::span<Record> out, si
                                      Wanted&& wanted) const {
   constexpr uint32_t kWidth = ChunkIndex::kWidth;
   size_t copied = 0;
-  const uint64_t begin = cursor;
-  while (cursor < slots() && cursor - begin < looks && copied < out.size()) {
+  size_t looked = 0;
+  while (cursor < slots() && looked < looks && copied < out.size()) {
     const uint32_t chunk = static_cast<uint32_t>(cursor / kWidth);
     const uint32_t position = static_cast<uint32_t>(cursor % kWidth);
     uint32_t mask = index_.occupied(chunk) >> position << position;
+    looked += 1 + static_cast<size_t>(std::popcount(mask));
     cursor = uint64_t{chunk + 1} * kWidth;
     for (; mask != 0; mask &= mask - 1) {
       const uint64_t slot =
@@ -271,22 +312,45 @@ size_t ConnectionTable::export_block(uint64_t& cursor, std::span<Record> out, si
   return copied;
 }
 
+template <typename Visit>
+void ConnectionTable::visit(uint64_t& cursor, size_t looks, Visit&& visit) const {
+  constexpr uint32_t kWidth = ChunkIndex::kWidth;
+  size_t looked = 0;
+  while (cursor < slots() && looked < looks) {
+    const uint32_t chunk = static_cast<uint32_t>(cursor / kWidth);
+    uint32_t mask = index_.occupied(chunk) >> cursor % kWidth << cursor % kWidth;
+    looked += 1 + static_cast<size_t>(std::popcount(mask));
+    for (; mask != 0; mask &= mask - 1) {
+      const Slot slot = chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask));
+      visit(slot, static_cast<const Record&>(records_[slot]));
+    }
+    cursor = uint64_t{chunk + 1} * kWidth;
+  }
+}
+
 template <typename Listener>
 ConnectionTable::Imported ConnectionTable::import_block(std::span<const Record> records,
-                                                        Tick sender_now, Tick now,
-                                                        bool correct_owners, Listener* listener) {
+                                                        Tick sender_now, Tick now, Trust trust,
+                                                        Listener* listener) {
   Imported result;
   for (Record record : records) {
     uint64_t hash = 0;
-    switch (receive(record, hash, sender_now, now, correct_owners)) {
+    switch (receive(record, hash, sender_now, now, trust)) {
       case Arrival::kRefused:
         ++result.refused;
+        break;
+      case Arrival::kDisputed:
+        ++result.disputed;
+        ++result.known;
         break;
       case Arrival::kKnown:
         ++result.known;
         break;
       case Arrival::kCorrected:
         ++result.corrected;
+        break;
+      case Arrival::kFull:
+        ++result.full;
         break;
       case Arrival::kUnknown: {
         const Inserted inserted = insert(record, hash, listener);

@@ -116,10 +116,12 @@ size_t RingSource::receive(std::span<Frame> burst) {
   arena_used_ = 0;
   slots_.give_back();
   size_t count = 0;
+  Clocks clocks;
   while (count < burst.size()) {
     const tpacket2_hdr* slot = slots_.take();
     if (slot == nullptr) break;
-    fill(slot, burst[count++]);
+    if (count == 0) clocks = Clocks::read();
+    fill(slot, clocks, burst[count++]);
   }
   // Woken twice for nothing: perhaps by an error, which would wake us for ever.
   if (count == 0 && idle_) clear_socket_error(socket_.get());
@@ -127,10 +129,11 @@ size_t RingSource::receive(std::span<Frame> burst) {
   return count;
 }
 
-void RingSource::fill(const tpacket2_hdr* slot, Frame& frame) {
+void RingSource::fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& frame) {
   frame = Frame{};
   frame.bytes = RingSlots::packet(slot);
   frame.wire_bytes = slot->tp_len;
+  frame.time_ns = clocks.to_monotonic(uint64_t{slot->tp_sec} * 1'000'000'000 + slot->tp_nsec);
   std::memcpy(&frame.offload, frame.bytes.data - sizeof frame.offload, sizeof frame.offload);
   if ((slot->tp_status & TP_STATUS_VLAN_VALID) != 0) {
     frame.vlan_tpid = slot->tp_vlan_tpid;

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "wire/link.h"
 #include "wire/ring_slots.h"
@@ -66,7 +67,7 @@ class RingSource : public Source {
   RingSource(Descriptor socket, RingSlots slots, uint8_t* arena);
   static Result<std::unique_ptr<RingSource>> open_one(const RingOptions& options,
                                                       const LinkInfo& link);
-  void fill(const tpacket2_hdr* slot, Frame& frame);
+  void fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& frame);
   void discard_queued(uint16_t count);
   bool read_queued(Frame& frame);
 

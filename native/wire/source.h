@@ -30,7 +30,7 @@ static_assert(sizeof(OffloadHeader) == 10);
 struct Frame {
   Bytes bytes;              ///< what was captured, from the link header on
   uint32_t wire_bytes = 0;  ///< the frame's length on the wire, >= bytes.size
-  uint64_t time_ns = 0;     ///< of arrival; the live sources leave 0 and the worker uses its clock
+  uint64_t time_ns = 0;     ///< of arrival, by the worker's clock; 0 = when it is looked at
   LinkType link = LinkType::kEthernet;
   bool outgoing = false;   ///< this node sent it
   OffloadHeader offload;   ///< GSO and partial checksum state; offsets from the frame's first byte

@@ -1,5 +1,7 @@
 #include "worker/worker.h"
 
+#include <algorithm>
+
 namespace flowsieve {
 namespace {
 
@@ -18,13 +20,19 @@ Worker::Worker(const WorkerOptions& options, Criteria criteria, Delivery& delive
       ledger_(ledger),
       table_(options.table, to_tick(now_ns)),
       fragments_(options.fragments, options.table.seed),
-      now_ns_(now_ns) {
+      now_ns_(now_ns),
+      cluster_(ledger == nullptr),
+      hold_(cluster_ ? options.hold : HoldLimits{.bytes = 0}),
+      contested_(cluster_ ? ContestedList::kMax : 0),
+      recall_(cluster_ ? RecallRing::kPlaces : 0) {
   samples_.reserve(kSamplesMax);
 }
 
 size_t Worker::turn(Source& source, uint64_t now_ns) {
+  if (refused_) answer_refused(now_ns);
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;
+  burst_opens_ = false;
   parse_burst();
   scope_burst();
   find_burst();
@@ -97,7 +105,7 @@ void Worker::find_burst() {
 /// burst has opened.
 void Worker::decide_burst(Source& source, uint64_t now_ns) {
   for (size_t i = 0; i < frame_count_; ++i) {
-    pass_time(frames_[i].time_ns ? frames_[i].time_ns : now_ns);
+    pass_time(std::max(frames_[i].time_ns, now_ns));
     if (!in_scope_[i]) continue;
     if (traces_[i].packet.kind == Kind::kFragment) {
       follow_fragment(i, source);
@@ -110,6 +118,19 @@ void Worker::decide_burst(Source& source, uint64_t now_ns) {
 void Worker::decide_frame(size_t i, Source& source) {
   Trace& trace = traces_[i];
   trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
+  if (trace.decision.by_bucket && cluster_) {
+    audit_opening(subjects_[i], hashes_[i], trace.decision);
+    if (trace.decision.hold) return hold_frame(i, source);
+    keep_for_recall(frames_[i], subjects_[i], hashes_[i], trace.decision, trace.decision.epoch,
+                    received_ns(frames_[i]));
+  }
+  if (is_accepted(trace.decision)) {
+    burst_opens_ |= trace.decision.by_bucket || trace.packet.opening;
+  }
+  if (trace.decision.lease_over) {
+    trace.packet.drop = Drop::kLeaseOver;
+    counters_.drop(Drop::kLeaseOver);
+  }
   settle(frames_[i], trace.packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
   // Of what this node sends itself nothing is delivered, so nothing of it needs to wait.
@@ -119,9 +140,14 @@ void Worker::decide_frame(size_t i, Source& source) {
 }
 
 Decision Worker::decide_subject(const Frame& frame, const Subject& subject, uint64_t hash) {
+  return decide_at(frame, subject, hash, to_tick(received_ns(frame)));
+}
+
+Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t hash,
+                           Tick received) {
   Slot slot = table_.find(subject.key, hash);
   // Aging works off its timers with a budget. Here every node agrees to the tick on what is over.
-  if (slot != kNoSlot && table_.is_over(slot, to_tick(now_ns_))) {
+  if (slot != kNoSlot && table_.is_over(slot, received)) {
     expire(slot);
     slot = kNoSlot;
   }
@@ -129,7 +155,14 @@ Decision Worker::decide_subject(const Frame& frame, const Subject& subject, uint
   if (frame.outgoing && slot != kNoSlot && table_.at(slot).owner != criteria_.allocation.self) {
     slot = kNoSlot;
   }
-  Context context{criteria_, table_, counters_, this, to_tick(now_ns_)};
+  Context context{.criteria = criteria_,
+                  .table = table_,
+                  .counters = counters_,
+                  .listener = this,
+                  .now = received,
+                  .transition = transition(),
+                  .former = former_ ? &*former_ : nullptr,
+                  .may_open = now_ns_ < open_until_ns_};
   return decide(subject, slot, hash, context);
 }
 
@@ -143,7 +176,7 @@ void Worker::follow_fragment(size_t i, Source& source) {
     if (frames_[i].outgoing || !source.complete(frames_[i])) return;
     HeldFrame held{.bytes = frames_[i].bytes,
                    .wire_bytes = frames_[i].wire_bytes,
-                   .time_ns = now_ns_,
+                   .time_ns = received_ns(frames_[i]),
                    .link = frames_[i].link,
                    .packet = packet};
     static_assert(sizeof(frames_[i].offload) <= sizeof(held.extra));
@@ -211,7 +244,7 @@ void Worker::settle(const Frame& frame, const Packet& packet, const Decision& de
     ledger_->count(decision.slot, from_client, packet.ip_bytes,
                    frame.time_ns ? frame.time_ns : now_ns_);
   }
-  if (decision.verdict == Verdict::kDiscard) {
+  if (decision.verdict == Verdict::kDiscard && !decision.lease_over) {
     counters_.add(Count::kDiscarded);
     counters_.add(Count::kDiscardedBytes, packet.ip_bytes);
   }
@@ -222,6 +255,7 @@ void Worker::queue(const Frame& frame, const Packet& packet) {
 }
 
 void Worker::deliver_burst() {
+  if (burst_opens_ && lease_is_over()) take_back_openings();
   if (accepted_count_ > 0) deliver({accepted_.data(), accepted_count_});
 }
 
@@ -234,8 +268,8 @@ void Worker::deliver(std::span<const Accepted> packets) {
 }
 
 /// Moves the clock on. Captures bring their own time with every frame, and there the aging has to
-/// keep step; on the live path all frames of a burst share one time, and age() is called between
-/// the bursts.
+/// keep step; on the live path the clock stands for a burst, and age() is called between the
+/// bursts.
 void Worker::pass_time(uint64_t time_ns) {
   if (time_ns <= now_ns_) return;
   const bool tick_changed = to_tick(time_ns) != to_tick(now_ns_);
@@ -243,8 +277,19 @@ void Worker::pass_time(uint64_t time_ns) {
   if (tick_changed && ledger_) age(time_ns, SIZE_MAX);
 }
 
+/// When the frame came. A node that is behind by more than a while has no lease, and a time that is
+/// further back is none.
+uint64_t Worker::received_ns(const Frame& frame) const {
+  constexpr uint64_t kBehindMax = 5'000'000'000;
+  if (!cluster_ || frame.time_ns == 0 || frame.time_ns >= now_ns_) return now_ns_;
+  return std::max(frame.time_ns, now_ns_ - std::min(now_ns_, kBehindMax));
+}
+
 void Worker::age(uint64_t now_ns, size_t budget) {
   if (now_ns > now_ns_) now_ns_ = now_ns;
+  if (refused_) answer_refused(now_ns);
+  // First, since what has waited in vain may enter a connection whose own time is over by now.
+  expire_held(now_ns_);
   table_.advance(to_tick(now_ns_), budget, [this](Slot slot, const Record& record) {
     counters_.add(Count::kExpired);
     leaving(slot, record, true);
@@ -274,6 +319,13 @@ void Worker::entered(Slot slot, const Record& record) {
 
 void Worker::leaving(Slot slot, const Record& record, bool timed_out) {
   if (ledger_) ledger_->close(slot, record, timed_out);
+}
+
+void Worker::contested(const Record& record) {
+  const uint64_t unlisted = contested_.unlisted();
+  contested_.add(record);
+  counters_.add(Count::kContested);
+  counters_.add(Count::kContestedUnlisted, contested_.unlisted() - unlisted);
 }
 
 std::vector<Record> Worker::take_samples() {

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { type ConfigurationInput, parseConfiguration, plan } from '../../lib/index.js';
-import { NodeIndexes, nativeCriteria, nativeWorkerOptions } from '../../lib/native/index.js';
+import { resolveDistribution } from '../../lib/config/index.js';
+import {
+  type Allocation,
+  type ConfigurationInput,
+  parseConfiguration,
+  plan,
+} from '../../lib/index.js';
+import {
+  NodeIndexes,
+  nativeCriteria,
+  nativeTransition,
+  nativeWorkerOptions,
+} from '../../lib/native/index.js';
+import type { Transition } from '../../lib/protocol/index.js';
 
 const INPUT: ConfigurationInput = {
   cluster: 'web',
@@ -76,6 +88,18 @@ describe('the criteria as numbers', () => {
     assert.equal(names[after.self], 'node-2');
   });
 
+  it("have the distribution that is asked for instead of the configuration's", () => {
+    const config = configure();
+    const allocation = plan({ members: config.nodes, buckets: 64 });
+    const other = resolveDistribution(
+      configure({ distribution: { hash: 'crc32c', fields: ['source'], buckets: 64 } }),
+    );
+    const criteria = nativeCriteria(config, 'node-1', allocation, new NodeIndexes(), other);
+    assert.equal(criteria.distribution.hash, 'crc32c');
+    assert.equal(criteria.distribution.fields, 1);
+    assert.equal(criteria.distribution.buckets, 64);
+  });
+
   // native/allocation/distribution.h: source 1, destination 2, source port 4, destination port 8, protocol 16.
   const fields: [names: NonNullable<ConfigurationInput['distribution']>['fields'], bits: number][] =
     [
@@ -94,6 +118,47 @@ describe('the criteria as numbers', () => {
   }
 });
 
+describe('a transition as numbers', () => {
+  const config = configure();
+  const distribution = resolveDistribution(config);
+  const transition = (next: Allocation, dead: string[]): Transition => ({
+    kind: dead.length > 0 ? 'takeover' : 'handover',
+    base: 1,
+    next: {
+      epoch: next.epoch,
+      term: 1,
+      criteria: { digest: '', buckets: next.owners.length, settings: null },
+      members: [],
+      allocation: next,
+    },
+    dead,
+  });
+
+  it('names the next owners and the dead by node indexes, whatever the order of names', () => {
+    const indexes = new NodeIndexes();
+    for (const name of ['node-3', 'node-1', 'node-9', 'node-2']) indexes.of(name);
+    const members = config.nodes.filter(({ name }) => name !== 'node-1');
+    const allocation = { ...plan({ members, buckets: 256 }), epoch: 7 };
+    const made = nativeTransition(transition(allocation, ['node-1']), distribution, indexes);
+    assert.equal(made.epoch, 7);
+    assert.deepEqual(made.dead, [1]);
+    assert.ok(made.owners instanceof Uint16Array);
+    made.owners.forEach((owner, bucket) => {
+      const name = allocation.names[allocation.owners[bucket] as number];
+      assert.equal(indexes.names()[owner], name);
+    });
+  });
+
+  it('has the distribution of the next view', () => {
+    const allocation = plan({ members: config.nodes, buckets: 256 });
+    const next = { ...distribution, hash: 'toeplitz' as const, key: Buffer.alloc(40, 3) };
+    const made = nativeTransition(transition(allocation, []), next, new NodeIndexes());
+    assert.equal(made.distribution.hash, 'toeplitz');
+    assert.deepEqual(made.distribution.key, Buffer.alloc(40, 3));
+    assert.deepEqual(made.dead, []);
+  });
+});
+
 describe("a worker's options as numbers", () => {
   const use = { everything: false, bothDirections: false, sampleEvery: 64 };
 
@@ -105,6 +170,13 @@ describe("a worker's options as numbers", () => {
     assert.deepEqual(options.timeouts.slice(6, 8), [30, 30]); // ICMP
     assert.deepEqual(options.timeouts.slice(9, 12), [30, 7440, 20]); // SCTP
     assert.deepEqual(options.timeouts.slice(12, 14), [30, 600]); // other
+  });
+
+  it('have the bounds of what waits for a handover', () => {
+    const config = configure({ sync: { hold: 150, holdBytes: 65536 } });
+    const options = nativeWorkerOptions(config, 'node-2', new NodeIndexes(), use);
+    assert.equal(options.holdMs, 150);
+    assert.equal(options.holdBytes, 65536);
   });
 
   it('have sixteen bytes for each cluster address, or none for everything', () => {

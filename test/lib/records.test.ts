@@ -110,7 +110,9 @@ describe('addresses', () => {
 });
 
 /** A record byte by byte, in the drawing's order. */
-function recordBytes(set: { status?: number; flags?: number; protocol?: number } = {}): Buffer {
+function recordBytes(
+  set: { status?: number; flags?: number; protocol?: number; seenHere?: number } = {},
+): Buffer {
   const hex = [
     '00000000000000000000ffffc6336407', // 198.51.100.7
     '00000000000000000000ffffc0000264', // 192.0.2.100
@@ -124,8 +126,7 @@ function recordBytes(set: { status?: number; flags?: number; protocol?: number }
     '0c0b0a09', // epoch
     '0e0d', // owner
     '100f', // bucket
-    Buffer.of(set.status ?? 0, set.flags ?? 0).toString('hex'),
-    '0000',
+    Buffer.of(set.status ?? 0, set.flags ?? 0, set.seenHere ?? 0, 0).toString('hex'),
     '00000000',
   ].join('');
   return Buffer.from(hex, 'hex');
@@ -162,6 +163,8 @@ describe('a record', () => {
     assert.equal(readRecord(recordBytes({ flags: 2 })).opened, 'midstream');
     assert.equal(readRecord(recordBytes({ flags: 16 })).closedBy, 'fin');
     assert.equal(readRecord(recordBytes({ flags: 32 })).closedBy, 'rst');
+    // Concluded from its owner's death: the heir resets it.
+    assert.equal(readRecord(recordBytes({ status: 2, seenHere: 128 })).closedBy, 'rst');
     // One side's FIN alone closes nothing.
     assert.equal(readRecord(recordBytes({ flags: 4 })).closedBy, null);
     assert.equal(readRecord(recordBytes({ flags: 8 })).closedBy, null);

@@ -173,7 +173,7 @@ TEST_CASE("the verdict of an open connection never depends on the allocation") {
   CHECK(deliverers(cluster.see(udp.datagram(), 1)) == "0");
   double at = 2;
   for (const NodeIndex owner : {1, 2, 0, 1}) {
-    cluster.give_all_buckets_to(owner);
+    cluster.hand_over(all_of(owner));
     CHECK(deliverers(cluster.see(tcp.data(), ++at)) == "0");
     CHECK(deliverers(cluster.see(udp.datagram(), ++at)) == "0");
     CHECK(deliverers(cluster.see(tcp.syn(), ++at)) == "0");  // established: same owner

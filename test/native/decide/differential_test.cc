@@ -212,6 +212,7 @@ class Comparison {
     for (NodeIndex& owner : owners) owner = static_cast<NodeIndex>(random_() % 3);
     node_.allocate(owners);
     plain_.owner_of_bucket.assign(owners.begin(), owners.end());
+    ++plain_.epoch;
   }
 
   void change_tracking() {

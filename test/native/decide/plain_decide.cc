@@ -42,6 +42,11 @@ Status status_by_type(const Packet& packet) {
   return Status::kOpening;
 }
 
+/// "Only a list says that it has closed, and that was after this SYN, as far as anybody can tell."
+bool may_be_behind(const Entry& entry, long now) {
+  return entry.from_list && !entry.closed_here && now <= entry.last_seen + 3;
+}
+
 }  // namespace
 
 void Node::remove_timed_out(long now) {
@@ -58,6 +63,7 @@ void Node::update(Entry& entry, const Packet& packet, long now) const {
   if (packet.protocol == "tcp") {
     if (packet.fin || packet.rst) {
       entry.status = Status::kClosing;
+      entry.closed_here = true;
     } else if (packet.syn) {
       if (entry.status != Status::kOpening) return;  // unchanged
     } else if (entry.status == Status::kOpening) {
@@ -67,6 +73,7 @@ void Node::update(Entry& entry, const Packet& packet, long now) const {
     if (entry.status != Status::kOpening) return;  // as in TCP: unchanged
   } else if (packet.abort_or_shutdown_complete) {
     entry.status = Status::kClosing;
+    entry.closed_here = true;
   } else if (entry.status == Status::kOpening) {
     entry.status = Status::kEstablished;
   }
@@ -76,7 +83,8 @@ void Node::update(Entry& entry, const Packet& packet, long now) const {
 void Node::insert(const Packet& packet, int owner, long now) {
   // "Without monitoring of status (timeouts alone)": nothing opens or closes then.
   const Status status = monitoring ? status_by_type(packet) : Status::kEstablished;
-  const Entry entry{packet.protocol, owner, status, now};
+  Entry entry{packet.protocol, owner, status, now, now, !may_open(packet), false, false, epoch};
+  entry.closed_here = entry.status == Status::kClosing;
   if (entry.status == Status::kOpening) {
     const auto openings = std::count_if(table.begin(), table.end(), [](const auto& item) {
       return item.second.status == Status::kOpening;
@@ -88,12 +96,40 @@ void Node::insert(const Packet& packet, int owner, long now) {
 
 void Node::import(const Packet& packet, int owner, long now) {
   remove_timed_out(now);
+  const Entry listed{
+      packet.protocol, owner, Status::kEstablished, now, now, false, true, true, epoch};
   const auto known = table.find(packet.connection);
-  if (known != table.end()) {
-    known->second.owner = owner;
-  } else {
-    table[packet.connection] = {packet.protocol, owner, Status::kEstablished, now};
+  if (known == table.end()) {
+    table[packet.connection] = listed;
+    return;
   }
+  // "Opened clearly later, and ours has closed: another life, which replaces ours. The same life:
+  // the record's owner, and what it knows more if ours did not begin with its opening. Ours is own:
+  // stays own."
+  Entry& ours = known->second;
+  const bool own = ours.owner == self;
+  if (now > ours.opened + 8 && ours.status == Status::kClosing) {
+    ours = listed;
+    return;
+  }
+  ours.confirmed = true;
+  if (ours.midstream || ours.from_list) {
+    ours.midstream = false;
+    ours.from_list = true;
+    ours.last_seen = now;
+    ours.status = std::max(ours.status, Status::kEstablished);
+  }
+  if (!own) ours.owner = owner;
+}
+
+/// "An opening packet that meets an OPENING entry of another node, which no list has confirmed, is
+/// decided anew" once the allocation has changed; of other protocols only if it is this node's now.
+bool Node::is_outdated(const Entry& entry, const Packet& packet) const {
+  if (entry.status != Status::kOpening || entry.owner == self || entry.confirmed) return false;
+  if (entry.epoch == epoch || !may_open(packet)) return false;
+  const int owner = owner_of_bucket[static_cast<size_t>(bucket_of(packet.connection))];
+  if (!says_that_it_opens(packet)) return owner == self;
+  return owner != entry.owner || tracking_own;
 }
 
 Answer Node::see(const Packet& packet, long now) {
@@ -108,8 +144,12 @@ Answer Node::see(const Packet& packet, long now) {
   }
 
   if (known != table.end() && known->second.status == Status::kClosing &&
-      says_that_it_opens(packet)) {
+      says_that_it_opens(packet) && !may_be_behind(known->second, now)) {
     table.erase(known);  // port reuse: decided anew
+    known = table.end();
+  }
+  if (known != table.end() && is_outdated(known->second, packet)) {
+    table.erase(known);
     known = table.end();
   }
 

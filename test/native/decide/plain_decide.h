@@ -28,7 +28,13 @@ struct Entry {
   std::string protocol;
   int owner;
   Status status;
-  long last_seen;  ///< tenths of a second
+  long last_seen;            ///< tenths of a second
+  long opened;               ///< the same: when it was entered
+  bool midstream;            ///< not by an opening packet
+  bool from_list = false;    ///< made or completed by a list
+  bool confirmed = false;    ///< a list named it
+  int epoch = 0;             ///< of the allocation when it was entered
+  bool closed_here = false;  ///< by a packet
 };
 
 struct Answer {
@@ -42,6 +48,7 @@ class Node {
   bool tracking_own = false;
   bool monitoring = true;
   size_t opening_max = SIZE_MAX;
+  int epoch = 0;
   std::vector<int> owner_of_bucket;
   std::function<int(const std::string& connection)> bucket_of;
   std::map<std::string, Entry> table;
@@ -54,6 +61,7 @@ class Node {
   void remove_timed_out(long now);
   void update(Entry& entry, const Packet& packet, long now) const;
   void insert(const Packet& packet, int owner, long now);
+  bool is_outdated(const Entry& entry, const Packet& packet) const;
 };
 
 }  // namespace plain

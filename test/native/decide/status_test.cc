@@ -38,7 +38,7 @@ TEST_CASE("SYN on OPENING: a retransmission, same owner, whatever the allocation
   TestCluster cluster;
   const TcpClient tcp;
   CHECK(deliverers(cluster.see(tcp.syn(), 1)) == "0");
-  cluster.give_all_buckets_to(1);
+  cluster.hand_over(all_of(1));
   CHECK(deliverers(cluster.see(tcp.syn(), 4)) == "0");
   TestNode& node = cluster.node(0);
   CHECK(node.status(tcp.key()) == kOpening);
@@ -322,7 +322,7 @@ TEST_CASE("a reply that only its node sees does not keep a flow: the others coul
     CHECK(deliverers(cluster.see(udp.datagram(), 1)) == "0");
     cluster.node(0).send(udp.reply(), 1);
     CHECK(cluster.node(0).status(udp.key()) == kEstablished);
-    cluster.give_all_buckets_to(1);
+    cluster.hand_over(all_of(1));
     CHECK(deliverers(cluster.see(udp.datagram(), 1 + later)) == (later < 30 ? "0" : "1"));
     CHECK(deliverers(cluster.see(udp.datagram(), 2 + later)) == (later < 30 ? "0" : "1"));
   }

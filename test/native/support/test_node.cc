@@ -32,6 +32,8 @@ WorkerOptions worker_options(const Setup& setup, NodeIndex self) {
   options.scope = Scope::of_addresses({address_of(kCluster4), address_of(kCluster6)});
   options.both_directions = setup.both_directions;
   options.sample_every = setup.sample_every;
+  options.hold = setup.hold;
+  options.clock = setup.clock;
   return options;
 }
 
@@ -96,8 +98,58 @@ std::vector<Trace> TestNode::turn(Source& source, double at) {
 void TestNode::allocate(const std::vector<NodeIndex>& owners) {
   Criteria next = worker_.criteria();
   next.allocation.owner = owners;
-  ++next.allocation.epoch;
+  next.allocation.epoch = ++newest_epoch_;
   worker_.replace_criteria(std::move(next));
+}
+
+Transition TestNode::transition(const std::vector<NodeIndex>& owners,
+                                const DistributionOptions& distribution) {
+  const NodeIndex self = worker_.criteria().allocation.self;
+  return {.distribution = Distribution(distribution),
+          .next = {.epoch = ++newest_epoch_, .self = self, .owner = owners}};
+}
+
+void TestNode::prepare(const std::vector<NodeIndex>& owners,
+                       const DistributionOptions& distribution) {
+  worker_.prepare(transition(owners, distribution));
+}
+
+void TestNode::takeover(const std::vector<NodeIndex>& owners, std::vector<NodeIndex> dead) {
+  Transition next = transition(owners, worker_.criteria().distribution.options());
+  next.dead = std::move(dead);
+  worker_.takeover(std::move(next));
+}
+
+void TestNode::commit() {
+  Criteria next = worker_.criteria();
+  next.distribution = worker_.transition()->distribution;
+  next.allocation = worker_.transition()->next;
+  worker_.replace_criteria(std::move(next));
+}
+
+void TestNode::roll_back() {
+  allocate(std::vector<NodeIndex>(worker_.criteria().allocation.owner));
+}
+
+List TestNode::list(ListKind kind, NodeIndex to, size_t block) {
+  List all, part(block);
+  for (uint64_t cursor = 0; cursor != Worker::kListEnd;) {
+    const size_t count = worker_.export_list(kind, to, cursor, part, 64);
+    all.insert(all.end(), part.begin(), part.begin() + static_cast<ptrdiff_t>(count));
+  }
+  return all;
+}
+
+ConnectionTable::Imported TestNode::merge(const List& list, const TestNode& sender, ListKind kind) {
+  return worker_.import_list(kind, list, sender.worker_.now());
+}
+
+size_t TestNode::adopt(std::vector<NodeIndex> dead) {
+  size_t adopted = 0;
+  for (uint64_t cursor = 0; cursor != Worker::kListEnd;) {
+    adopted += worker_.adopt(dead, cursor, 50);
+  }
+  return adopted;
 }
 
 void TestNode::set_tracking(Tracking tracking) {
@@ -111,8 +163,9 @@ void TestNode::import(const Key& key, NodeIndex owner, ConnectionStatus status, 
   record.key = key;
   record.owner = owner;
   record.status = status;
+  record.seen_here = kConfirmed;
   record.last_seen = record.opened = to_tick(nanoseconds(at));
-  worker_.table().import_block({&record, 1}, worker_.now(), worker_.now(), true);
+  worker_.import_list(ListKind::kMoving, {&record, 1}, worker_.now());
 }
 
 uint64_t TestNode::in_class(int packet_class) const {
@@ -153,6 +206,61 @@ std::array<Trace, kTestNodes> TestCluster::see(const ByteVector& frame, double a
 
 void TestCluster::allocate(const std::vector<NodeIndex>& owners) {
   for (auto& node : nodes_) node->allocate(owners);
+}
+
+void TestCluster::prepare(const std::vector<NodeIndex>& owners,
+                          const DistributionOptions& distribution) {
+  for (auto& node : nodes_) node->prepare(owners, distribution);
+}
+
+void TestCluster::hold() {
+  for (auto& node : nodes_) node->hold();
+}
+
+void TestCluster::release() {
+  for (auto& node : nodes_) node->release();
+}
+
+Resolved TestCluster::acquire() {
+  Resolved all;
+  for (NodeIndex to = 0; to < kTestNodes; ++to) {
+    for (NodeIndex from = 0; from < kTestNodes; ++from) {
+      if (from == to) continue;
+      nodes_[to]->merge(nodes_[from]->list(ListKind::kReleased, to), *nodes_[from]);
+      const Resolved resolved = nodes_[to]->acquire({from});
+      all.opened += resolved.opened;
+      all.followed += resolved.followed;
+      all.expired += resolved.expired;
+    }
+  }
+  return all;
+}
+
+void TestCluster::commit() {
+  for (auto& node : nodes_) node->commit();
+}
+
+void TestCluster::hand_over(const std::vector<NodeIndex>& owners) {
+  prepare(owners);
+  exchange(ListKind::kMoving);
+  hold();
+  release();
+  acquire();
+  commit();
+  settle();
+}
+
+void TestCluster::exchange(ListKind kind) {
+  for (NodeIndex to = 0; to < kTestNodes; ++to) {
+    for (NodeIndex from = 0; from < kTestNodes; ++from) {
+      if (from != to) nodes_[to]->merge(nodes_[from]->list(kind, to), *nodes_[from], kind);
+    }
+  }
+}
+
+void TestCluster::settle() {
+  exchange(ListKind::kContested);
+  for (auto& node : nodes_) node->worker().clear_contested();
 }
 
 std::string deliverers(const std::array<Trace, kTestNodes>& traces) {

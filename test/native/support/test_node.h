@@ -43,7 +43,11 @@ struct Setup {
   bool both_directions = false;
   uint32_t sample_every = 0;
   FragmentLimits fragments = {};
+  HoldLimits hold = {};
+  std::function<uint64_t()> clock = {};
 };
+
+using List = std::vector<Record>;
 
 /// Every bucket the same owner's.
 std::vector<NodeIndex> all_of(NodeIndex owner);
@@ -71,6 +75,25 @@ class TestNode {
   void allocate(const std::vector<NodeIndex>& owners);
   void give_all_buckets_to(NodeIndex owner) { allocate(all_of(owner)); }
   void set_tracking(Tracking tracking);
+
+  // The steps of a handover to the allocation `owners`, at this node alone.
+  void prepare(const std::vector<NodeIndex>& owners,
+               const DistributionOptions& distribution = test_distribution());
+  void hold() { worker_.hold(); }
+  void release() { worker_.release(); }
+  Resolved acquire(std::vector<NodeIndex> losers) { return worker_.acquire(losers); }
+  void takeover(const std::vector<NodeIndex>& owners, std::vector<NodeIndex> dead);
+  void commit();     ///< the criteria that prepare() or takeover() announced
+  void roll_back();  ///< the old allocation under a new epoch
+  /// This node's list for node `to`, taken in blocks of `block`.
+  List list(ListKind kind, NodeIndex to, size_t block = 7);
+  /// Another node's list comes in.
+  ConnectionTable::Imported merge(const List& list, const TestNode& sender,
+                                  ListKind kind = ListKind::kMoving);
+  /// The whole table, in blocks.
+  size_t adopt(std::vector<NodeIndex> dead);
+  size_t recall(std::vector<NodeIndex> dead) { return worker_.recall(dead); }
+
   /// Another node's list comes in, seen by that node at `at`.
   void import(const Key& key, NodeIndex owner, ConnectionStatus status, double at);
 
@@ -91,7 +114,10 @@ class TestNode {
 
  private:
   Trace see_one(const ByteVector& frame, double at, LinkType link, bool outgoing);
+  Transition transition(const std::vector<NodeIndex>& owners,
+                        const DistributionOptions& distribution);
 
+  uint32_t newest_epoch_ = 1;  ///< also of transitions that failed
   MemoryDelivery delivery_;
   Worker worker_;
 };
@@ -108,6 +134,21 @@ class TestCluster {
   void allocate(const std::vector<NodeIndex>& owners);
   void give_all_buckets_to(NodeIndex owner) { allocate(all_of(owner)); }
   TestNode& node(NodeIndex i) { return *nodes_[i]; }
+
+  // The steps of a handover at all living nodes. `acquire` lets every gainer merge what every
+  // loser has opened meanwhile, and resolve what it holds.
+  void prepare(const std::vector<NodeIndex>& owners,
+               const DistributionOptions& distribution = test_distribution());
+  void hold();
+  void release();
+  Resolved acquire();
+  void commit();
+  /// All of them, with every list and nothing between them.
+  void hand_over(const std::vector<NodeIndex>& owners);
+  /// Every node merges what every other lists of this kind.
+  void exchange(ListKind kind);
+  /// After the commit: everybody learns who opened what was contested, then it is forgotten.
+  void settle();
 
  private:
   std::vector<std::unique_ptr<TestNode>> nodes_;

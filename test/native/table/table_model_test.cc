@@ -204,7 +204,8 @@ class Model {
     uint64_t cursor = 0;
     uint32_t inserted = 0;
     while (const size_t count = table_.export_block(cursor, block)) {
-      inserted += other.import_block({block.data(), count}, now_, 17, true).inserted;
+      for (Record& entry : block) entry.seen_here |= kConfirmed;
+      inserted += other.import_block({block.data(), count}, now_, 17).inserted;
     }
     REQUIRE(inserted == twin_.size());
     REQUIRE(other.check_invariants() == "");
@@ -215,9 +216,12 @@ class Model {
         const auto at = twin_.find(entry.key);
         REQUIRE(at != twin_.end());
         REQUIRE(17 - entry.last_seen == now_ - at->second.last_seen);
-        at->second.owner = entry.owner = static_cast<uint16_t>(random_() % 5);
+        entry.owner = static_cast<uint16_t>(random_() % 5);
+        entry.seen_here |= kConfirmed;
+        if (at->second.owner != options_.self) at->second.owner = entry.owner;
+        at->second.seen_here |= kConfirmed;
       }
-      const auto result = table_.import_block({block.data(), count}, 17, now_, true);
+      const auto result = table_.import_block({block.data(), count}, 17, now_);
       known += result.known + result.corrected;
     }
     REQUIRE(known == twin_.size());

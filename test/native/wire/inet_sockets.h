@@ -34,13 +34,13 @@ struct SocketAddress {
 };
 
 /// A socket of `type` bound to an address inside `where`, listening if it can; reading gives up
-/// after two seconds.
+/// after ten seconds.
 inline Descriptor bound_socket(const Namespace& where, int type, const std::string& address,
                                uint16_t port) {
   const SocketAddress at(address, port);
   return Descriptor(where.run([&] {
     const int fd = socket(at.storage.ss_family, type | SOCK_CLOEXEC, 0);
-    const timeval patience{2, 0};
+    const timeval patience{10, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (bind(fd, at.get(), at.size) != 0) return -1;
     if (type == SOCK_STREAM && listen(fd, 8) != 0) return -1;
@@ -54,7 +54,7 @@ inline Descriptor connected_socket(const Namespace& where, int type, const std::
   const SocketAddress to(address, port);
   return Descriptor(where.run([&] {
     const int fd = socket(to.storage.ss_family, type | SOCK_CLOEXEC, 0);
-    const timeval patience{2, 0};
+    const timeval patience{10, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     return connect(fd, to.get(), to.size) == 0 ? fd : -1;

@@ -152,6 +152,7 @@ TEST_CASE("partial frames: only what is accepted is completed, in the order of t
   const UdpClient mine, others{.port = 50000};
   node.give_all_buckets_to(1);
   node.see(others.datagram(), 1);
+  node.see(others.datagram(), 1);
   node.give_all_buckets_to(0);
   PartialSource source({others.datagram(3000).build(), mine.datagram(3000).build(),
                         others.datagram(3000).build(), mine.datagram(2000).build()},
