@@ -9,6 +9,8 @@ export {
   ownerOf,
   type PlanInput,
   plan,
+  planTakeover,
+  rebalance,
 } from './allocation/index.js';
 export {
   type Configuration,
@@ -43,3 +45,4 @@ export {
   type ReplaySummary,
   replay,
 } from './replay/index.js';
+export { type SimulationResult, simulate } from './simulate/index.js';

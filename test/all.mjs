@@ -11,7 +11,12 @@ import { join } from 'node:path';
 import { jobs, root, run, which } from './check/tools.mjs';
 
 const LOGS = join(root, 'build-test/log');
-const FUZZ_SECONDS = Number(process.env.FLOWSIEVE_FUZZ_SECONDS ?? 20);
+// A test says the same every time: each fuzzer plays its corpus and then the same mutations of it.
+// FLOWSIEVE_FUZZ_SECONDS=600 searches instead, for so long and each time elsewhere.
+const FUZZ_SECONDS = process.env.FLOWSIEVE_FUZZ_SECONDS;
+const FUZZ_LIMITS = FUZZ_SECONDS
+  ? [`-max_total_time=${Number(FUZZ_SECONDS)}`]
+  : ['-seed=1', '-max_total_time=20'];
 const NONE = { passed: 0, failed: 0, skipped: 0 };
 
 function sum(counts) {
@@ -59,14 +64,29 @@ async function step(suite, program, args, { closing, ...options } = {}) {
   const sound = done.status === 0 && counted !== undefined;
   if (sound && counted.failed === 0) return counted;
   process.stdout.write(`\n${tail(done.output)}\n`);
+  failures.push({ suite, excerpt: excerpt(done.output, closing) });
   if (!closing || !counted) return { ...NONE, failed: 1 };
   // It says that nothing failed, and its status says that something did: a crash at
   // its end, a leak.
   return counted.failed > 0 ? counted : { ...counted, failed: 1 };
 }
 
-function tail(output) {
-  return output.trimEnd().split('\n').slice(-60).join('\n');
+function tail(output, lines = 60) {
+  return output.trimEnd().split('\n').slice(-lines).join('\n');
+}
+
+// What failed, once more at the very end: of a long output some keep only that.
+const failures = [];
+
+/** What a runner says of its failures. */
+function excerpt(output, closing) {
+  const blocks = {
+    doctest: () => output.split(/^={20,}$/m).filter((block) => /\b(ERROR|FATAL)\b/.test(block)),
+    mocha: () => [output.slice(Math.max(0, output.search(/^\s*\d+ failing/m)))],
+    node: () => output.match(/^not ok .*(\n {2}.*)*/gm) ?? [],
+  };
+  const said = (blocks[closing]?.() ?? []).join('').trim();
+  return said === '' ? tail(output, 20) : said.split('\n').slice(0, 40).join('\n');
 }
 
 const node = (suite, args, options) => step(suite, process.execPath, args, options);
@@ -133,7 +153,7 @@ async function fuzzOne(suite, target) {
   // repository; a crash does.
   const found = mkdtempSync(join(tmpdir(), `flowsieve-${target}-`));
   const corpus = [`test/fuzz/corpus/${name}`].filter((folder) => existsSync(join(root, folder)));
-  const limits = [`-max_total_time=${FUZZ_SECONDS}`, '-timeout=10', '-rss_limit_mb=2048'];
+  const limits = [...FUZZ_LIMITS, '-timeout=10', '-rss_limit_mb=2048'];
   const args = [...limits, '-print_final_stats=1', `-artifact_prefix=build-test/log/${name}-`];
   const count = await step(`${suite}-${name}`, `build-test/fuzz/${target}`, [
     ...args,
@@ -190,6 +210,28 @@ async function live(suite) {
   return step(suite, 'unshare', args, { closing: 'mocha', seconds: 3600 });
 }
 
+const SEEDS = Number(process.env.FLOWSIEVE_SEEDS ?? 2000);
+
+/**
+ * The simulated clusters: every processor takes a part of the seeds, the first one the proof
+ * besides that they find bugs.
+ */
+async function sim(suite) {
+  const part = Math.ceil(SEEDS / jobs);
+  const mocha = ['node_modules/mocha/bin/mocha.js', '--no-config', '--forbid-only'];
+  const counts = Array.from({ length: jobs }, (_, i) => {
+    const first = i * part + 1;
+    const env = {
+      NO_COLOR: '1',
+      FLOWSIEVE_FIRST_SEED: String(first),
+      FLOWSIEVE_SEEDS: String(Math.max(0, Math.min(part, SEEDS - first + 1))),
+    };
+    const files = i === 0 ? 'dist/test/sim/**/*.test.js' : 'dist/test/sim/seeds.test.js';
+    return node(suite, [...mocha, files], { closing: 'mocha', env, seconds: 3600 });
+  });
+  return sum(await Promise.all(counts));
+}
+
 async function inTurn(suite, argsLists) {
   const counts = [];
   for (const args of argsLists) counts.push(await node(suite, args));
@@ -216,6 +258,7 @@ const SUITES = {
   thread,
   fuzz,
   lib: (suite) => node(suite, ['node_modules/mocha/bin/mocha.js'], { closing: 'mocha' }),
+  sim,
   live,
   tidy: (suite) => node(suite, ['test/check/tidy.mjs'], { seconds: 3600 }),
 };
@@ -248,6 +291,7 @@ for (const name of chosen(process.argv.slice(2))) {
   console.log(`${verdict}${skipped > 0 ? ` and ${skipped} skipped` : ''} (${seconds} s)`);
   totals.push(count);
 }
+for (const { suite, excerpt } of failures) console.log(`\n${suite}:\n${excerpt}\n`);
 const { passed, failed, skipped } = sum(totals);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed > 0 ? 1 : 0;

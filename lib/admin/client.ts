@@ -3,9 +3,13 @@ import { type IncomingMessage, request } from 'node:http';
 import { ERROR_CODES, type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type {
   AllocationView,
+  AuditView,
+  ClusterEvent,
+  ClusterStatus,
   ConnectionsPage,
   ConnectionsQuery,
   ConnectionView,
+  DrainRequest,
   Status,
 } from '../node/types.js';
 import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
@@ -26,9 +30,9 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 export class AdminClient {
   constructor(private readonly options: AdminClientOptions) {}
 
-  /** All of the node at this moment. */
-  status(): Promise<Status> {
-    return this.getJson<Status>('/status');
+  /** All of the node at this moment; with its peers when it has any. */
+  status(): Promise<Status & Partial<ClusterStatus>> {
+    return this.getJson<Status & Partial<ClusterStatus>>('/status');
   }
 
   /** One page of connections. */
@@ -56,32 +60,68 @@ export class AdminClient {
     return this.getJson<AllocationView>('/allocation');
   }
 
+  /** Whether each opening packet was taken exactly once. */
+  audit(): Promise<AuditView> {
+    return this.getJson<AuditView>('/audit');
+  }
+
+  /** What happened in the cluster lately, the newest last. */
+  events(): Promise<readonly ClusterEvent[]> {
+    return this.getJson<readonly ClusterEvent[]>('/events');
+  }
+
+  /** Begins a drain; the status says how it goes. */
+  drain({ deadline }: Pick<DrainRequest, 'deadline'> = {}): Promise<void> {
+    return this.post('/drain', { deadline });
+  }
+
+  /** Ends a drain, or lets a node that has left come back. */
+  resume(): Promise<void> {
+    return this.post('/resume', {});
+  }
+
+  /** Changes a member's weight until its configuration says otherwise. */
+  weight(node: string, weight: number): Promise<void> {
+    return this.post('/weight', { node, weight });
+  }
+
   /** The metrics, as Prometheus reads them. */
   async metrics(): Promise<string> {
-    const { status, text } = await this.get('/metrics');
+    const { status, text } = await this.ask('GET', '/metrics');
     if (status !== 200) throw refusal(status, text);
     return text;
   }
 
   // The other end is this very package, so what it sends is taken at its word once it is JSON.
   private async getJson<T>(path: string): Promise<T> {
-    const { status, text } = await this.get(path);
+    const { status, text } = await this.ask('GET', path);
     if (status !== 200) throw refusal(status, text);
     return parseJson(text) as T;
   }
 
-  private get(path: string): Promise<{ status: number; text: string }> {
+  private async post(path: string, body: object): Promise<void> {
+    const { status, text } = await this.ask('POST', path, JSON.stringify(body));
+    if (status !== 200) throw refusal(status, text);
+  }
+
+  private ask(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: string,
+  ): Promise<{ status: number; text: string }> {
     const { socket, deadlineMs = DEADLINE_MS } = this.options;
     const signal = AbortSignal.timeout(deadlineMs);
     return new Promise<{ status: number; text: string }>((resolve, reject) => {
-      const asked = request({ socketPath: socket, path, agent: false, signal }, (answer) => {
+      const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+      const options = { socketPath: socket, method, path, headers, agent: false, signal };
+      const asked = request(options, (answer) => {
         readAnswer(answer).then(
           (text) => resolve({ status: answer.statusCode ?? 0, text }),
           reject,
         );
       });
       asked.once('error', reject);
-      asked.end();
+      asked.end(body);
     }).catch((error: unknown) => {
       throw error instanceof FlowsieveError ? error : this.unreachable(error, deadlineMs);
     });

@@ -2,7 +2,7 @@
 // their names and help texts come from the one list that the native rooms count by, so that a new
 // counter is a new metric.
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { CounterVocabulary, Status } from '../node/types.js';
+import type { ClusterStatus, CounterVocabulary, Status } from '../node/types.js';
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [value: number, labels?: Labels];
@@ -11,11 +11,15 @@ type Sample = readonly [value: number, labels?: Labels];
 export const METRICS_CONTENT_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;
 
 /** Renders a status in the text format of Prometheus; every name begins with `flowsieve_`. */
-export function renderMetrics(status: Status, vocabulary: CounterVocabulary): Promise<string> {
+export function renderMetrics(
+  status: Status & Partial<ClusterStatus>,
+  vocabulary: CounterVocabulary,
+): Promise<string> {
   const registry = new Registry();
   addCounted(registry, status, vocabulary);
   addTables(registry, status);
   addCluster(registry, status);
+  addPeers(registry, status);
   addProcess(registry, status);
   return registry.metrics();
 }
@@ -94,6 +98,39 @@ function addCluster(registry: Registry, status: Status): void {
   counter(registry, 'handover_held_dropped_total', 'packets dropped from the hold of handovers', [
     [handover.heldDropped],
   ]);
+}
+
+function addPeers(registry: Registry, status: Partial<ClusterStatus>): void {
+  const { peers, drain, audit } = status;
+  if (drain !== undefined) {
+    gauge(registry, 'drain_connections', 'open connections that a drain waits for', [
+      [drain?.connections ?? 0],
+    ]);
+  }
+  if (peers !== undefined) {
+    gauge(
+      registry,
+      'peer_connected',
+      'messages to the peer would leave now',
+      peers.map(({ name, connected }) => [connected ? 1 : 0, { peer: name }]),
+    );
+    gauge(
+      registry,
+      'peer_heard_timestamp_seconds',
+      'when the peer was last heard, by path; 0: never',
+      peers.flatMap(({ name, paths }): Sample[] => [
+        [paths.sync ?? 0, { peer: name, path: 'sync' }],
+        [paths.wire ?? 0, { peer: name, path: 'wire' }],
+      ]),
+    );
+  }
+  if (audit === undefined) return;
+  gauge(
+    registry,
+    'audit_epochs',
+    'epochs of the audit, by what came of their opening packets',
+    Object.entries(audit).map(([verdict, count]) => [count, { verdict }]),
+  );
 }
 
 function addProcess(registry: Registry, status: Status): void {

@@ -1,9 +1,10 @@
 // Where a running node can be asked.
 //
 //   Unix socket, this user only     GET /status  /connections  /allocation  /metrics
+//                                   GET /audit  /events    POST /drain  /resume  /weight
 //   TCP (admin.http), read-only     GET /status  /metrics
 //
-// Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
+// The second line is there for a node that speaks with others. Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
 // and nothing that changes anything or names clients. Every answer that is not 200 has the body
 // {"code", "message"}: a code of lib/errors and a sentence. Requests, connections and waiting are
 // bounded, so that a caller can bother the node but not harm it.
@@ -11,9 +12,10 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify';
 import { type ErrorCode, FlowsieveError } from '../errors/index.js';
-import type { Administered } from '../node/types.js';
+import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
+import { parseDrain, parseNothing, parseWeight } from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */
@@ -36,7 +38,50 @@ const BODY_BYTES_MAX = 64 * 1024;
 const REQUEST_MS_MAX = 5_000;
 const CLOSE_MS_MAX = 500;
 
-type Route = readonly [path: string, answer: (request: FastifyRequest) => unknown];
+interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  answer(request: FastifyRequest): unknown;
+}
+
+function get(path: string, answer: Route['answer']): Route {
+  return { method: 'GET', path, answer };
+}
+
+/** A route that makes the node do something, and answers with an empty map once it does. */
+function post(path: string, act: (body: unknown) => Promise<void>): Route {
+  return {
+    method: 'POST',
+    path,
+    answer: async (request) => {
+      await act(request.body);
+      return {};
+    },
+  };
+}
+
+function speaksWithOthers(
+  administered: Administered | ClusterAdministered,
+): administered is ClusterAdministered {
+  return 'audit' in administered && 'events' in administered;
+}
+
+function clusterRoutes(administered: ClusterAdministered): Route[] {
+  return [
+    get('/audit', () => administered.audit()),
+    get('/events', () => administered.events()),
+    // Whoever wants to wait for the end asks for the status: a drain may take hours.
+    post('/drain', (body) => administered.drain({ ...parseDrain(body), wait: false })),
+    post('/resume', async (body) => {
+      parseNothing(body);
+      await administered.resume();
+    }),
+    post('/weight', (body) => {
+      const { node, weight } = parseWeight(body);
+      return administered.weight(node, weight);
+    }),
+  ];
+}
 
 /** The administration server of one node; see above. */
 export class AdminServer {
@@ -45,31 +90,43 @@ export class AdminServer {
   private constructor(private readonly servers: readonly Listening[]) {}
 
   /**
+   * Loads what answering takes. That takes a while in which nothing else is done: it is better over
+   * before other nodes count on this one.
+   */
+  static async load(): Promise<void> {
+    await close(await makeServer([]));
+  }
+
+  /**
    * Starts to listen.
    *
    * @throws FlowsieveError FLOWSIEVE_STATE when another process answers on the socket or has the
    * port, FLOWSIEVE_PRIVILEGE when the place is not ours.
    */
-  static async start(options: AdminOptions, administered: Administered): Promise<AdminServer> {
-    const status: Route = ['/status', () => administered.status()];
-    const metrics: Route = [
-      '/metrics',
-      async () => {
-        return renderMetrics(await administered.status(), administered.vocabulary);
-      },
-    ]; // prettier-ignore
-    const connections: Route = [
-      '/connections',
-      (request) => administered.connections(parseConnectionsQuery(request.query)),
+  static async start(
+    options: AdminOptions,
+    administered: Administered | ClusterAdministered,
+  ): Promise<AdminServer> {
+    const status = get('/status', () => administered.status());
+    const metrics = get('/metrics', async () =>
+      renderMetrics(await administered.status(), administered.vocabulary),
+    );
+    const local = [
+      status,
+      get('/connections', (request) =>
+        administered.connections(parseConnectionsQuery(request.query)),
+      ),
+      get('/allocation', () => administered.allocation()),
+      metrics,
+      ...(speaksWithOthers(administered) ? clusterRoutes(administered) : []),
     ];
-    const allocation: Route = ['/allocation', () => administered.allocation()];
 
     const servers: Listening[] = [];
     try {
       const { socket, http } = options;
-      const local = await makeServer([status, connections, allocation, metrics]);
-      await listenOnSocket(local.server, socket);
-      servers.push(local);
+      const first = await makeServer(local);
+      await listenOnSocket(first.server, socket);
+      servers.push(first);
       if (http !== null) {
         const open = await makeServer([status, metrics]);
         await listenOnPort(open.server, http);
@@ -123,19 +180,21 @@ async function makeServer(routes: readonly Route[]): Promise<Listening> {
       return made;
     },
   });
-  for (const [path, answer] of routes) {
-    app.get(path, async (request, reply) => {
-      if (path !== '/connections') refuseParameters(request);
-      const body = await answer(request);
-      void reply.header('cache-control', 'no-store');
-      if (typeof body === 'string') void reply.type(METRICS_CONTENT_TYPE);
-      return body;
+  for (const route of routes) {
+    const { method, path } = route;
+    app.route({
+      method,
+      url: path,
+      handler: async (request, reply) => {
+        if (path !== '/connections') refuseParameters(request);
+        const body = await route.answer(request);
+        void reply.header('cache-control', 'no-store');
+        if (typeof body === 'string') void reply.type(METRICS_CONTENT_TYPE);
+        return body;
+      },
     });
   }
-  answerErrors(
-    app,
-    routes.map(([path]) => path),
-  );
+  answerErrors(app, routes);
   await app.ready();
   if (made === undefined) {
     throw new FlowsieveError('FLOWSIEVE_INTERNAL', 'Expected fastify to make a server.');
@@ -152,16 +211,17 @@ function refuseParameters(request: FastifyRequest): void {
   );
 }
 
-function answerErrors(app: FastifyInstance, paths: readonly string[]): void {
+function answerErrors(app: FastifyInstance, routes: readonly Route[]): void {
   app.setErrorHandler((error: FastifyError | FlowsieveError, _request, reply) => {
     const { status, body } = errorAnswer(error);
     return reply.code(status).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
     const [path = ''] = request.url.split('?');
-    const known = paths.includes(path);
-    if (known) void reply.header('allow', 'GET, HEAD');
-    const expected = known ? `GET ${path}` : paths.map((each) => `GET ${each}`).join(', ');
+    const known = routes.find((route) => route.path === path);
+    if (known) void reply.header('allow', known.method === 'GET' ? 'GET, HEAD' : 'POST');
+    const meant = known ? [known] : routes;
+    const expected = meant.map((route) => `${route.method} ${route.path}`).join(', ');
     const received = `${request.method} ${path.slice(0, 60)}`;
     const body: AdminErrorBody = {
       code: 'FLOWSIEVE_USAGE',

@@ -1,8 +1,9 @@
 import { AdminClient, parseEndpoint } from '../admin/index.js';
 import { defaultSocket, loadConfiguration } from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
-import type { ConnectionsQuery, ConnectionView, Status } from '../node/types.js';
+import type { ConnectionsQuery, ConnectionView } from '../node/types.js';
 import { columns, durationText, endpointText, print, printJson } from './output.js';
+import { printStatus } from './status.js';
 
 // The commands that ask the running node: status, connections, allocation.
 
@@ -24,7 +25,8 @@ export interface ConnectionsCommandOptions extends AskOptions {
 
 const DEFAULT_FILE = '/etc/flowsieve/flowsieve.yaml';
 
-function client(options: AskOptions): AdminClient {
+/** Whoever answers for the cluster that the options' configuration describes. */
+export function client(options: AskOptions): AdminClient {
   const config = loadConfiguration(options.config ?? DEFAULT_FILE);
   return new AdminClient({
     cluster: config.cluster,
@@ -36,37 +38,7 @@ function client(options: AskOptions): AdminClient {
 export async function statusCommand(options: AskOptions): Promise<void> {
   const status = await client(options).status();
   if (options.json) printJson(status);
-  else printStatus(status);
-}
-
-function printStatus(status: Status): void {
-  const { tables } = status;
-  print(
-    `${status.node} of ${status.cluster}: ${status.state} for ${durationText(status.uptime)}, epoch ${status.epoch}, ` +
-      `on ${status.interface} for ${status.addresses.join(', ')}`,
-  );
-  print('');
-  print(
-    columns(
-      ['member', 'state', 'weight', 'buckets'],
-      status.members.map(({ name, state, weight, buckets }) => [name, state, weight, buckets]),
-    ),
-  );
-  print('');
-  print(
-    `connections  ${tables.own} own, ${tables.others} of others, room for ${tables.capacity}; ` +
-      `${tables.opening} opening, ${tables.established} established, ${tables.closing} closing`,
-  );
-  const classes = Object.entries(status.classes).map(([name, count]) => `${name}: ${count}`);
-  print(`packets      ${classes.join('  ')}`);
-  const drops = Object.entries(status.drops).map(([reason, count]) => `${reason} ${count}`);
-  print(`dropped      ${drops.join(', ') || 'none'}`);
-  const { memory, host } = status;
-  print(`memory       ${(memory.residentBytes / 1e6).toFixed(0)} MB resident`);
-  for (const change of host.changes) {
-    print(`set on host  ${change.kind} ${change.target}`);
-  }
-  for (const { name, message } of status.alarms) print(`ALARM        ${name}: ${message}`);
+  else printStatus(status, Date.now() / 1000);
 }
 
 /** `flowsieve connections`. */

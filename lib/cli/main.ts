@@ -2,6 +2,13 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { exitCodeOf } from '../errors/index.js';
 import {
+  auditCommand,
+  type DrainCommandOptions,
+  drainCommand,
+  resumeCommand,
+  weightCommand,
+} from './act.js';
+import {
   type AskOptions,
   allocationCommand,
   type ConnectionsCommandOptions,
@@ -12,6 +19,7 @@ import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
+import { type SimulateCommandOptions, simulateCommand } from './simulate.js';
 
 // The command line: what there is, and which function does it. Exit codes: 0 done, 1 failed, 2
 // wrong usage or configuration, 3 missing privilege or kernel feature.
@@ -25,6 +33,19 @@ function wholeNumber(min: number, max: number): (text: string) => number {
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`Expected an integer from ${min} to ${max}.`);
   };
+}
+
+function weightNumber(text: string): number {
+  const value = Number(text);
+  const valid = text.trim() !== '' && (value === 0 || (value >= 0.001 && value <= 65_535));
+  if (valid) return value;
+  throw new InvalidArgumentError('Expected 0 or a number from 0.001 to 65535.');
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value <= 2_592_000) return value;
+  throw new InvalidArgumentError('Expected a number of seconds from 0 to 2592000.');
 }
 
 function program(): Command {
@@ -59,6 +80,19 @@ function program(): Command {
     .option(...JSON_OUTPUT)
     .action((what: string, options: ReplayCommandOptions) => explainCommand(what, options));
   addAsking(root);
+  addActing(root);
+  root
+    .command('simulate')
+    .description('clusters in this process, with faults and clients, and a judge over them')
+    .option('--seed <n>', 'the seed that everything is made from', wholeNumber(0, 0xffff_ffff), 1)
+    .option('--seeds <n>', 'so many seeds, from --seed on', wholeNumber(1, 1_000_000), 1)
+    .option('--nodes <n>', 'so many nodes, instead of as many as the seed says', wholeNumber(2, 16))
+    .option('--seconds <n>', 'simulated seconds in which things happen', wholeNumber(1, 3600))
+    .option('--trace', 'to standard error: everything that happens, a line each')
+    .option(...JSON_OUTPUT)
+    .action((options: SimulateCommandOptions) => {
+      process.exitCode = simulateCommand(options);
+    });
   root
     .command('demo')
     .description('a client and three nodes in namespaces of their own, real traffic, and an audit')
@@ -95,6 +129,42 @@ function addAsking(root: Command): void {
     .option(...CONFIG)
     .option(...JSON_OUTPUT)
     .action((options: AskOptions) => allocationCommand(options));
+}
+
+/** The commands that make a running node do something, and show what came of it. */
+function addActing(root: Command): void {
+  root
+    .command('drain')
+    .description("give the node's buckets to the others, wait for its connections, leave")
+    .option(...CONFIG)
+    .option('--deadline <s>', 'seconds until open connections are given up', seconds)
+    .option('--wait', 'until the node has left')
+    .option(...JSON_OUTPUT)
+    .action((options: DrainCommandOptions) => drainCommand(options));
+  root
+    .command('resume')
+    .description('end a drain, or let a node that has left come back')
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((options: AskOptions) => resumeCommand(options));
+  root
+    .command('weight')
+    .description("change a member's weight until its configuration says otherwise")
+    .argument('<node>', 'name of the member')
+    .argument('<weight>', 'its share beside the other weights; 0: no buckets', weightNumber)
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((node: string, weight: number, options: AskOptions) =>
+      weightCommand(node, weight, options),
+    );
+  root
+    .command('audit')
+    .description('whether each opening packet was taken exactly once; 1 when one was not')
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action(async (options: AskOptions) => {
+      process.exitCode = await auditCommand(options);
+    });
 }
 
 async function main(): Promise<void> {

@@ -1,3 +1,4 @@
+import { getPriority, setPriority } from 'node:os';
 import { AdminServer } from '../admin/index.js';
 import { loadConfiguration } from '../config/index.js';
 import { createLogger, type Logger } from '../log/index.js';
@@ -6,7 +7,8 @@ import { print } from './output.js';
 
 /**
  * `flowsieve run -c FILE`: one node in the foreground. Prints `ready` when the first packet can be
- * decided. SIGTERM and SIGINT leave, SIGHUP reads the configuration again.
+ * decided. SIGTERM drains as the configuration says and leaves, SIGINT leaves now (also during a
+ * drain), SIGHUP reads the configuration again.
  *
  * Resolves with the exit code when the node has left.
  */
@@ -19,7 +21,9 @@ export async function runCommand(file: string): Promise<number> {
   // end the process.
   let reload = (): void => {};
   process.on('SIGHUP', () => reload());
-  const node = await Node.start(config, { logger });
+  takePrecedence();
+  await AdminServer.load();
+  const node = await Node.start(config, { logger, inRealTime: true });
   let admin: AdminServer;
   try {
     admin = await AdminServer.start(config.admin, node);
@@ -32,11 +36,39 @@ export async function runCommand(file: string): Promise<number> {
   logger.info({ pid: process.pid, interface: config.interface }, 'ready');
   const reason = await leave;
   logger.info({ reason }, 'leaving');
+  if (reason === 'SIGTERM') await drain(node, logger);
   reload = () => {};
   await admin.close();
   const leftBehind = await node.stop();
   for (const sentence of leftBehind) logger.error(sentence);
   return leftBehind.length === 0 && reason !== 'error' ? 0 : 1;
+}
+
+/** As nice(2) counts. */
+const PRECEDENCE = -10;
+
+/**
+ * The node goes before what else runs on the machine, where that is allowed: while it begins, and
+ * where it will not be allowed to run in real time.
+ */
+function takePrecedence(): void {
+  try {
+    if (getPriority() > PRECEDENCE) setPriority(PRECEDENCE);
+  } catch {
+    // Without the privilege it takes its turn with all others.
+  }
+}
+
+/** Drains until the node has left, or a second signal has no patience with it. */
+async function drain(node: Node, logger: Logger): Promise<void> {
+  const hurried = new Promise<void>((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+  const drained = node.drain().catch((error: unknown) => {
+    logger.warn({ err: error }, 'not drained');
+  });
+  await Promise.race([drained, hurried]);
 }
 
 /**

@@ -1,2 +1,3 @@
 export type { AlarmChange } from './alarms.js';
-export { Node, type NodeEvents, type NodeOptions } from './node.js';
+export type { NodeEvents } from './chronicle.js';
+export { Node, type NodeOptions } from './node.js';

@@ -1,15 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Allocation, movedBuckets, plan } from '../allocation/index.js';
-import type { Configuration, NodeConfiguration } from '../config/index.js';
-import { FlowsieveError } from '../errors/index.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Configuration } from '../config/index.js';
 import { Host } from '../host/index.js';
 import { createLogger, type Logger } from '../log/index.js';
 import {
-  addon,
-  addressBytes,
-  addressText,
   awaitNative,
   callNative,
   classesOf,
@@ -17,98 +13,152 @@ import {
   type NativeWorkerSnapshot,
   NodeIndexes,
   nameCounters,
-  nativeCriteria,
-  nativeWorkerOptions,
   RECORD_BYTES,
   readAll,
   readRecord,
   vocabulary,
 } from '../native/index.js';
-import { type AlarmChange, Alarms } from './alarms.js';
-import { compareForReload } from './reload.js';
+import type { Peers } from '../peers/index.js';
+import {
+  isLiving,
+  type Message,
+  type Notice,
+  Protocol,
+  type ProtocolState,
+} from '../protocol/index.js';
+import { Alarms } from './alarms.js';
+import { auditOf, auditSummary } from './audit.js';
+import { Balance } from './balance.js';
+import { Chronicle, type NodeEvents } from './chronicle.js';
+import { conditionsOf } from './conditions.js';
+import { Departure, othersIn } from './departure.js';
+import {
+  captureInterface,
+  configuredOf,
+  openEngine,
+  peersConfiguration,
+  refuseClashes,
+  runInRealTime,
+  startPeers,
+} from './parts.js';
+import { Plane } from './plane.js';
+import { reloadOf } from './reload.js';
+import { Reports } from './reports.js';
+import { monotonicMs, Shell } from './shell.js';
 import type {
-  Administered,
   AllocationView,
+  AuditView,
+  ClusterAdministered,
+  ClusterEvent,
+  ClusterStatus,
   ConnectionsPage,
   ConnectionsQuery,
   ConnectionView,
+  DrainRequest,
   PacketClass,
-  Status,
 } from './types.js';
 import {
   allocationView,
   connectionView,
   cursorText,
   isWanted,
+  memberStatuses,
+  peerPaths,
   readCursor,
-  staticMembers,
   sumTables,
   workerStatus,
 } from './views.js';
-
-/** What a node tells those who listen. */
-export interface NodeEvents {
-  /** The allocation has changed; these buckets have another owner now. */
-  allocation: [{ epoch: number; movedBuckets: readonly number[] }];
-  /** A node has come to the list of nodes or gone from it. */
-  member: [{ name: string; state: 'member' | 'left' }];
-  /** An alarm was raised, or has ended. */
-  alarm: [AlarmChange];
-  /** One of the connections that were entered lately: a sample, not all. */
-  connection: [ConnectionView];
-}
 
 /** How a node is run, besides its configuration. */
 export interface NodeOptions {
   readonly logger?: Logger;
   /** Where the journal of host changes is kept; default: the folder of the admin socket. */
   readonly runDirectory?: string;
+  /**
+   * For a process that does nothing else: its threads go before what else runs on the machine,
+   * where that is allowed.
+   */
+  readonly inRealTime?: boolean;
 }
 
 const WATCH_MS = 1000;
-const CLASH_WAIT_MS = 300;
 const ANNOUNCEMENTS = 3;
-const SAMPLE_EVERY = 64;
 // Crossings for one page of connections: with a narrow filter a page may end before it is full.
 const BLOCKS_A_PAGE = 256;
+/** How long a node that is started waits for a quorum before it says that it is ready without. */
+const QUORUM_WAIT_MS = 3000;
+const LOOK_MS = 10;
 
 const { version } = JSON.parse(
   readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
 ) as { version: string };
 
+/** What a node is put together from. */
+interface NodeParts {
+  readonly config: Configuration;
+  readonly captured: string;
+  readonly indexes: NodeIndexes;
+  readonly host: Host;
+  readonly engine: NativeEngine;
+  readonly logger: Logger;
+}
+
 /**
- * One node of the cluster, live: what is set on the host, the engine, and the allocation by
- * which it decides.
- *
- * The node list is static: every node plans the allocation from its configuration alone, and all
- * come to the same one.
+ * One node of the cluster, live: what is set on the host, the engine, the protocol with its
+ * peers, and what they have agreed on.
  */
-export class Node extends EventEmitter<NodeEvents> implements Administered {
+export class Node extends EventEmitter<NodeEvents> implements ClusterAdministered {
   readonly vocabulary = vocabulary;
   private readonly alarms = new Alarms();
   private readonly startedAt = Date.now();
+  private readonly logger: Logger;
+  private readonly engine: NativeEngine;
+  private readonly indexes: NodeIndexes;
+  private readonly plane: Plane;
+  private readonly shell: Shell;
+  private peers: Peers | null = null;
   private watching: NodeJS.Timeout | undefined;
   private watchRound: Promise<void> = Promise.resolve();
   private reloading: Promise<void> = Promise.resolve();
+  private readonly reports = new Reports();
+  private readonly balance = new Balance();
+  private readonly chronicle: Chronicle;
+  private readonly departure: Departure;
+  /** The configuration in force, which a reload changes in part. */
+  private config: Configuration;
 
-  /** The node list, which a reload changes; the rest of the configuration stays. */
-  private nodes: readonly NodeConfiguration[];
-
-  private constructor(
-    private readonly config: Configuration,
-    private current: Allocation,
-    private readonly indexes: NodeIndexes,
-    private readonly host: Host,
-    private readonly engine: NativeEngine,
-    private readonly logger: Logger,
-  ) {
+  private constructor(private readonly parts: NodeParts) {
     super();
-    this.nodes = config.nodes;
+    const { config, engine, indexes, logger } = parts;
+    this.config = config;
+    this.engine = engine;
+    this.indexes = indexes;
+    this.logger = logger;
+    this.plane = new Plane(engine, config, indexes);
+    this.chronicle = new Chronicle(logger, this);
+    const coordination = new Protocol(
+      {
+        name: config.node,
+        incarnation: this.startedAt,
+        configured: configuredOf(config),
+        quorum: config.quorum,
+        timing: config.sync,
+      },
+      monotonicMs(),
+    );
+    this.shell = new Shell({
+      coordination,
+      plane: this.plane,
+      logger,
+      onNotice: (notice) => this.heed(notice),
+    });
+    this.departure = new Departure(this.shell, this.plane, logger, () => this.config);
   }
 
   /**
-   * Sets up the host, opens the engine and begins to decide. When it resolves, the first
-   * packet can be decided.
+   * Sets up the host, opens the engine, joins the cluster and begins to decide. When it resolves,
+   * the first packet can be decided; when no quorum of the nodes is there, that is a few seconds
+   * later, and the node opens no connections until one is.
    *
    * @throws FlowsieveError with nothing left behind; FLOWSIEVE_MISSING and FLOWSIEVE_PRIVILEGE name
    * what is missing, FLOWSIEVE_STATE what is in the way
@@ -118,8 +168,9 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
       options.logger ?? createLogger({ bindings: { cluster: config.cluster, node: config.node } });
     for (const warning of config.warnings) logger.warn(warning);
     const captured = captureInterface(config);
+    if (config.nodes.length > 1) peersConfiguration(config);
     const indexes = new NodeIndexes();
-    const allocation = plan({ members: config.nodes, buckets: config.distribution.buckets });
+    indexes.of(config.node);
     const host = await Host.prepare({
       cluster: config.cluster,
       addresses: config.addresses,
@@ -130,84 +181,111 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
       runDirectory: options.runDirectory ?? dirname(config.admin.socket),
     });
     let engine: NativeEngine | undefined;
+    let node: Node | undefined;
     try {
       await refuseClashes(config, captured);
-      engine = openEngine(config, captured, allocation, indexes);
+      engine = openEngine(config, captured, indexes);
       await host.addTun();
       callNative(() => engine?.start());
+      // Before the first heartbeat, and when the workers are there.
+      if (options.inRealTime) runInRealTime(logger);
+      node = new Node({ config, captured, indexes, host, engine, logger });
+      await node.meetPeers();
+      node.shell.begin();
       await awaitNative(engine.announce());
+      await node.joined();
     } catch (error) {
+      node?.shell.close();
+      await node?.peers?.close();
       await engine?.close();
       await host.undo();
       throw error;
     }
-    const node = new Node(config, allocation, indexes, host, engine, logger);
     node.watch();
     return node;
   }
 
   /**
-   * Takes over the weights and the node list of a new configuration. Open connections
+   * Takes over what a new configuration changes, as far as a running node can. Open connections
    * stay where they are.
    *
-   * @throws FlowsieveError FLOWSIEVE_STATE when the change would break open connections; nothing
-   * has changed then
+   * @throws FlowsieveError FLOWSIEVE_STATE for a change that the nodes cannot go through together;
+   * nothing has changed then
    */
   reload(next: Configuration): Promise<void> {
-    // One after the other: each plans from what the one before has left.
+    // One after the other: each compares with what the one before has left.
     const reloaded = this.reloading.then(() => this.takeOver(next));
     this.reloading = reloaded.catch(() => {});
     return reloaded;
   }
 
   private async takeOver(next: Configuration): Promise<void> {
-    const { nodesChanged, needRestart } = compareForReload(this.config, this.nodes, next);
+    const { changed, needRestart } = reloadOf(this.parts.config, this.config, next);
     if (needRestart.length > 0) {
       this.logger.warn({ keys: needRestart }, 'These keys take effect only with the next start.');
     }
-    if (!nodesChanged) return;
-    const before = this.current;
-    const { buckets } = this.config.distribution;
-    const planned = plan({ members: next.nodes, buckets });
-    const allocation = { ...planned, epoch: before.epoch + 1 };
-    const criteria = nativeCriteria(this.config, this.config.node, allocation, this.indexes);
-    await awaitNative(this.engine.replaceCriteria(criteria));
-    this.current = allocation;
-    this.tellMembers(next.nodes);
-    this.nodes = next.nodes;
-    const moved = movedBuckets(before, allocation);
-    this.logger.info({ epoch: allocation.epoch, moved: moved.length }, 'allocation changed');
-    this.emit('allocation', { epoch: allocation.epoch, movedBuckets: moved });
+    if (changed.size === 0) return;
+    if (next.nodes.length > 1) this.peers?.configure(peersConfiguration(next));
+    this.config = next;
+    await this.meetPeers();
+    this.shell.feed({ type: 'configure', configured: configuredOf(next) });
+    this.logger.info({ keys: [...changed] }, 'configuration taken over');
   }
 
-  /** Stops deciding and puts the host back. Returns what could not be put back, in sentences. */
+  drain(request: DrainRequest = {}): Promise<void> {
+    return this.departure.drain(request);
+  }
+
+  resume(): Promise<void> {
+    return this.departure.resume();
+  }
+
+  async weight(node: string, weight: number): Promise<void> {
+    await this.shell.wish({ wish: 'weight', node, weight });
+  }
+
+  /**
+   * Leaves the cluster, stops deciding and puts the host back. Returns what could not be put back, in
+   * sentences.
+   */
   async stop(): Promise<readonly string[]> {
+    await this.departure.leave();
     clearInterval(this.watching);
     await this.watchRound;
+    this.shell.close();
+    await this.peers?.close();
     await this.engine.stop();
     // The device, and with it the addresses, goes with the engine; the guard, which keeps the
     // kernel silent, goes last.
     await this.engine.close();
-    return this.host.undo();
+    return this.parts.host.undo();
   }
 
-  async status(): Promise<Status> {
+  async status(): Promise<ClusterStatus> {
     const snapshots = await awaitNative(this.engine.snapshot());
     const { counters, drops } = nameCounters(snapshots);
     const workers = snapshots.map(workerStatus);
     const memory = process.memoryUsage();
-    const members = staticMembers(this.nodes, this.current);
+    const state = this.shell.state();
+    const members = memberStatuses(this.config, state, monotonicMs(), Date.now() / 1000);
+    const { host } = this.parts;
+    const epoch = state.view?.epoch ?? 0;
     return {
       cluster: this.config.cluster,
       node: this.config.node,
-      state: 'member',
-      epoch: this.current.epoch,
-      coordinator: null,
+      state: state.state,
+      epoch,
+      coordinator: state.coordinator,
       members,
       tables: sumTables(workers.map(({ tables }) => tables)),
       classes: classesOf(counters, true) as Record<PacketClass, number>,
       drops,
-      handover: { completed: 0, rolledBack: 0, held: 0, heldDropped: 0 },
+      handover: {
+        completed: state.completed,
+        rolledBack: state.rolledBack,
+        held: counters['held'] ?? 0,
+        heldDropped: (drops['holdFull'] ?? 0) + (drops['holdExpired'] ?? 0),
+      },
       uptime: (Date.now() - this.startedAt) / 1000,
       version,
       pid: process.pid,
@@ -220,18 +298,21 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
         heapBytes: memory.heapUsed,
         nativeBytes: workers.reduce((sum, worker) => sum + worker.memoryBytes, 0),
       },
-      host: { changes: this.host.list(), guard: await this.host.guardStatus().catch(() => null) },
+      host: { changes: host.list(), guard: await host.guardStatus().catch(() => null) },
       alarms: this.alarms.list(),
       allocation: {
-        epoch: this.current.epoch,
-        buckets: this.current.owners.length,
+        epoch,
+        buckets: state.view?.allocation.owners.length ?? this.config.distribution.buckets,
         own: members.find(({ name }) => name === this.config.node)?.buckets ?? 0,
       },
+      drain: this.departure.status(),
+      peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
+      audit: auditSummary(this.audit()),
     };
   }
 
   async connections(query: ConnectionsQuery): Promise<ConnectionsPage> {
-    const { workers } = this.config;
+    const { workers } = this.parts.config;
     let { worker, place } = readCursor(query.cursor, workers);
     const found: ConnectionView[] = [];
     for (let blocks = 0; blocks < BLOCKS_A_PAGE && found.length < query.limit; blocks += 1) {
@@ -248,8 +329,64 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   }
 
   allocation(): AllocationView {
-    return allocationView(this.nodes, this.current);
+    return allocationView(this.config, this.shell.state());
   }
+
+  audit(): AuditView {
+    const { view } = this.shell.state();
+    const members = view?.members.filter(isLiving).map(({ name }) => name) ?? [];
+    const membersOf = (epoch: number) => this.chronicle.membersOf(epoch);
+    return auditOf(this.reports.all(), members, view?.epoch ?? 0, membersOf);
+  }
+
+  events(): readonly ClusterEvent[] {
+    return this.chronicle.events();
+  }
+
+  // ---- the cluster -------------------------------------------------------------------------
+
+  private async meetPeers(): Promise<void> {
+    this.peers ??= await startPeers(
+      this.config,
+      this.parts.captured,
+      this.shell.state().incarnation,
+      this.logger,
+      {
+        onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
+        onMessage: (from, message) => this.takeMessage(from, message),
+        onList: (to, { kind, epoch }) => this.shell.serve(to, kind, epoch),
+      },
+    );
+    this.shell.speakTo(this.peers);
+  }
+
+  private takeMessage(from: string, message: Message): void {
+    if (message.type === 'report') this.reports.take(from, message.report);
+    else this.shell.message(from, message);
+  }
+
+  /** Resolves when this node is a member, or there is no quorum to be a member of. */
+  private async joined(): Promise<void> {
+    const since = monotonicMs();
+    while (this.shell.state().state !== 'member') {
+      if (monotonicMs() - since > QUORUM_WAIT_MS) {
+        this.logger.warn(
+          'No quorum of the nodes is there: no connections are opened until one is.',
+        );
+        return;
+      }
+      await pause(LOOK_MS);
+    }
+  }
+
+  private heed(notice: Notice): void {
+    if (notice.notice === 'life') {
+      this.peers?.setIdentity({ name: this.config.node, incarnation: notice.incarnation });
+    }
+    this.chronicle.heed(notice);
+  }
+
+  // ---- looking on --------------------------------------------------------------------------
 
   private viewsOf(records: Buffer, nowTick: number): ConnectionView[] {
     const names = this.indexes.names();
@@ -257,13 +394,6 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
     return [...readAll(records, RECORD_BYTES, readRecord)].map((record) =>
       connectionView(record, names, this.config.node, nowTick, now),
     );
-  }
-
-  private tellMembers(next: readonly NodeConfiguration[]): void {
-    const before = new Set(this.nodes.map(({ name }) => name));
-    const after = new Set(next.map(({ name }) => name));
-    for (const name of after) if (!before.has(name)) this.emit('member', { name, state: 'member' });
-    for (const name of before) if (!after.has(name)) this.emit('member', { name, state: 'left' });
   }
 
   /**
@@ -285,71 +415,38 @@ export class Node extends EventEmitter<NodeEvents> implements Administered {
   }
 
   private look(snapshots: readonly NativeWorkerSnapshot[]): void {
-    for (const change of this.alarms.observe(nameCounters(snapshots), Date.now() / 1000)) {
-      const { alarm, raised } = change;
-      if (raised) this.logger.warn({ alarm: alarm.name }, alarm.message);
-      else this.logger.info({ alarm: alarm.name }, 'alarm ended');
-      this.emit('alarm', change);
+    const { node } = this.config;
+    const state = this.shell.state();
+    this.tellOthers(state, snapshots);
+    const counted = { ...nameCounters(snapshots), refused: this.peers?.status().refused };
+    const conditions = conditionsOf({
+      ...state,
+      now: monotonicMs(),
+      self: node,
+      quorum: this.config.quorum,
+      nodes: this.config.nodes.map(({ name }) => name),
+      heard: state.peers.filter(({ suspected }) => !suspected).map(({ name }) => name),
+      audit: this.audit(),
+      unseen: this.reports.unseen([node, ...othersIn(state.view, node)]),
+    });
+    for (const change of this.alarms.observe(counted, Date.now() / 1000, conditions)) {
+      this.chronicle.alarm(change);
     }
     if (this.listenerCount('connection') === 0) return;
     for (const { samples, now } of snapshots) {
       for (const view of this.viewsOf(samples, now)) this.emit('connection', view);
     }
   }
-}
 
-function captureInterface(config: Configuration): string {
-  if (config.interface !== undefined) return config.interface;
-  throw new FlowsieveError(
-    'FLOWSIEVE_CONFIGURATION',
-    'Expected the name of the capture interface for interface but received nothing.',
-    { path: 'interface' },
-  );
-}
-
-/** Nobody but the cluster may have the cluster's addresses. */
-async function refuseClashes(config: Configuration, captured: string): Promise<void> {
-  if (config.linkAddress === null) return;
-  const addresses = Buffer.concat(config.addresses.map((address) => addressBytes(address)));
-  const [clash] = await awaitNative(
-    addon.findClashes(captured, addresses, config.linkAddress, CLASH_WAIT_MS),
-  );
-  if (clash === undefined) return;
-  const address = config.addresses.find((text) =>
-    clash.address.equals(Buffer.from(addressBytes(text))),
-  );
-  throw new FlowsieveError(
-    'FLOWSIEVE_CLASH',
-    `Expected nobody else to have the cluster address ${address ?? addressText(clash.address, false)} on ` +
-      `${captured} but received an answer from ${clash.linkAddress}.`,
-    { path: 'addresses' },
-  );
-}
-
-function openEngine(
-  config: Configuration,
-  captured: string,
-  allocation: Allocation,
-  indexes: NodeIndexes,
-): NativeEngine {
-  const self = config.node;
-  const worker = nativeWorkerOptions(config, self, indexes, {
-    everything: false,
-    bothDirections: false,
-    sampleEvery: SAMPLE_EVERY,
-  });
-  return callNative(
-    () =>
-      new addon.Engine(
-        {
-          worker,
-          workers: config.workers,
-          interface: captured,
-          device: config.deliver.device,
-          link: config.link,
-          linkAddress: config.linkAddress ?? '',
-        },
-        nativeCriteria(config, self, allocation, indexes),
-      ),
-  );
+  /** What this node has counted, for the audit and the balance of all. */
+  private tellOthers(state: ProtocolState, snapshots: readonly NativeWorkerSnapshot[]): void {
+    const { node } = this.config;
+    const peers = this.peers?.status().peers ?? [];
+    const report = this.reports.make(node, state.incarnation, snapshots, peers, performance.now());
+    for (const name of othersIn(state.view, node))
+      this.peers?.send(name, { type: 'report', report });
+    const { rebalance } = this.config;
+    const moved = this.balance.look(rebalance, state, this.reports.all(), monotonicMs());
+    if (moved) this.shell.feed(moved);
+  }
 }

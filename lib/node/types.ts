@@ -20,7 +20,7 @@ export interface MemberStatus {
   /** How many buckets it owns. */
   readonly buckets: number;
   /**
-   * When it was last heard of; null when nobody listens for it (static membership) or it never was.
+   * When it was last heard; null when it never was.
    */
   readonly lastSeen: number | null;
 }
@@ -95,7 +95,7 @@ export interface Status {
   readonly node: string;
   readonly state: NodeState;
   readonly epoch: number;
-  /** The name of the coordinating node; null when membership is static. */
+  /** The name of the coordinating node; null while there is none. */
   readonly coordinator: string | null;
   readonly members: readonly MemberStatus[];
   readonly tables: TablesStatus;
@@ -210,4 +210,121 @@ export interface Administered {
   /** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a cursor that was not this node's. */
   connections(query: ConnectionsQuery): Promise<ConnectionsPage>;
   allocation(): AllocationView;
+}
+
+/** What happens when the deadline of a drain has come. */
+export type DrainEnd = 'leave' | 'wait' | 'reset';
+
+/** How far a draining node is. */
+export interface DrainStatus {
+  readonly since: number;
+  /** When the open connections are given up; null: never, it waits for the last one. */
+  readonly deadline: number | null;
+  readonly then: DrainEnd;
+  /** Own connections that are still open. */
+  readonly connections: number;
+  /** Age of the oldest of them; null without any. */
+  readonly oldest: number | null;
+  /** Seconds until the last one ends, if they go on ending as of late; null: nobody can tell. */
+  readonly estimate: number | null;
+  /** What is left in each bucket that has something left. */
+  readonly buckets: readonly { readonly bucket: number; readonly connections: number }[];
+}
+
+/** A peer as this node hears it. */
+export interface PeerPaths {
+  readonly name: string;
+  /** Messages to it would leave now. */
+  readonly connected: boolean;
+  /** When it was last heard on the sync network and on the capture interface; null: never. */
+  readonly paths: { readonly sync: number | null; readonly wire: number | null };
+}
+
+/**
+ * What came of an epoch's opening packets. `counting`: it is the epoch in force. `incomplete`: not
+ * every node has said what it counted. `unlike`: the nodes have not seen the same packets, so
+ * that nobody can tell. `exact`: each was taken once. `differs`: some were not, or twice.
+ */
+export type AuditVerdict = 'counting' | 'incomplete' | 'unlike' | 'exact' | 'differs';
+
+/** The opening packets of one epoch. */
+export interface AuditEpoch {
+  readonly epoch: number;
+  readonly verdict: AuditVerdict;
+  /** The most that any node has seen. */
+  readonly seen: number;
+  /** What all nodes together have taken. */
+  readonly taken: number;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly seen: number;
+    readonly taken: number;
+  }[];
+}
+
+/** Whether each opening packet was taken exactly once, by what the nodes tell each other. */
+export interface AuditView {
+  /** In ascending order. */
+  readonly epochs: readonly AuditEpoch[];
+  /** Members that have told nothing. */
+  readonly silent: readonly string[];
+}
+
+/** The audit in short: how many epochs came out how. */
+export type AuditSummary = Readonly<Record<AuditVerdict, number>>;
+
+/** All of a node that speaks with others. */
+export interface ClusterStatus extends Status {
+  /** Null while the node does not drain. */
+  readonly drain: DrainStatus | null;
+  readonly peers: readonly PeerPaths[];
+  readonly audit: AuditSummary;
+}
+
+/** How a node is to drain; what is left out comes from its configuration. */
+export interface DrainRequest {
+  /** Seconds until open connections are given up. */
+  readonly deadline?: number | undefined;
+  /** False: to resolve as soon as the cluster has agreed, instead of when the node has left. */
+  readonly wait?: boolean | undefined;
+}
+
+/** Something that happened in the cluster, as this node came to know it. */
+export type ClusterEvent = { readonly at: number } & (
+  | { readonly event: 'member'; readonly name: string; readonly state: MemberState }
+  | { readonly event: 'allocation'; readonly epoch: number; readonly movedBuckets: number }
+  | {
+      readonly event: 'handover';
+      readonly epoch: number;
+      readonly kind: 'handover' | 'takeover';
+      readonly outcome: 'begun' | 'completed' | 'rolledBack';
+    }
+  | { readonly event: 'coordinator'; readonly name: string | null; readonly term: number }
+  | { readonly event: 'alarm'; readonly name: string; readonly raised: boolean }
+);
+
+/** A node of a cluster as its administration sees it: it can also be told to do something. */
+export interface ClusterAdministered extends Administered {
+  status(): Promise<ClusterStatus>;
+  /**
+   * Gives this node's buckets to the others, waits for its open connections, and leaves.
+   *
+   * @throws FlowsieveError FLOWSIEVE_STATE when it drains already, or nobody can take the buckets
+   */
+  drain(request?: DrainRequest): Promise<void>;
+  /**
+   * Ends a drain, or comes back after one.
+   *
+   * @throws FlowsieveError FLOWSIEVE_STATE when it neither drains nor has left
+   */
+  resume(): Promise<void>;
+  /**
+   * Changes a member's weight until its configuration says otherwise.
+   *
+   * @throws FlowsieveError FLOWSIEVE_STATE for a node that is no member
+   */
+  weight(node: string, weight: number): Promise<void>;
+  audit(): AuditView;
+  /** The last ones, the newest last; bounded. */
+  events(): readonly ClusterEvent[];
 }

@@ -1,9 +1,10 @@
-import type { Allocation } from '../allocation/index.js';
 import { bucketCounts } from '../allocation/index.js';
-import type { NodeConfiguration } from '../config/index.js';
+import type { Configuration } from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
 import type { ConnectionRecord, NativeWorkerSnapshot } from '../native/index.js';
 import { nameCounters } from '../native/index.js';
+import type { PeerStatus } from '../peers/index.js';
+import type { ProtocolState } from '../protocol/index.js';
 import type {
   AllocationView,
   ConnectionsQuery,
@@ -11,6 +12,7 @@ import type {
   EndpointFilter,
   EndpointView,
   MemberStatus,
+  PeerPaths,
   TablesStatus,
   WorkerStatus,
 } from './types.js';
@@ -45,32 +47,63 @@ export function workerStatus(snapshot: NativeWorkerSnapshot): WorkerStatus {
   };
 }
 
-/** The members of a cluster whose node list is static: all that are configured are members. */
-export function staticMembers(
-  nodes: readonly NodeConfiguration[],
-  allocation: Allocation,
+/**
+ * The nodes of the configuration, and those that the view knows besides.
+ *
+ * @param nowMs - the clock of `state`
+ * @param now - the same moment, seconds since the Unix epoch
+ */
+export function memberStatuses(
+  config: Configuration,
+  state: ProtocolState,
+  nowMs: number,
+  now: number,
 ): MemberStatus[] {
-  const buckets = bucketCounts(allocation);
-  return nodes.map(({ name, weight }) => ({
+  const { view, peers } = state;
+  const buckets = view ? bucketCounts(view.allocation) : new Map<string, number>();
+  const known = new Map(view?.members.map((member) => [member.name, member]));
+  const configured = config.nodes.filter(({ name }) => !known.has(name));
+  const unknown = configured.map(({ name, weight }) => ({ name, weight, state: null }));
+  return [...known.values(), ...unknown]
+    .map(({ name, weight, state: memberState }) => {
+      const heardAt = peers.find((peer) => peer.name === name)?.heardAt ?? null;
+      const heard = heardAt === null ? null : now - (nowMs - heardAt) / 1000;
+      return {
+        name,
+        // Who is configured and has never been a member is either on its way or not there.
+        state: memberState ?? (heard !== null && now - heard < 1 ? 'joining' : 'left'),
+        weight,
+        buckets: buckets.get(name) ?? 0,
+        lastSeen: name === config.node ? now : heard,
+      } satisfies MemberStatus;
+    })
+    .sort((left, right) => Number(left.name > right.name) - Number(left.name < right.name));
+}
+
+/**
+ * How the peers are heard.
+ *
+ * @param nowMs - `performance.now()`, the clock of `peers`
+ * @param now - the same moment, seconds since the Unix epoch
+ */
+export function peerPaths(peers: readonly PeerStatus[], nowMs: number, now: number): PeerPaths[] {
+  const at = (ms: number | null): number | null => (ms === null ? null : now - (nowMs - ms) / 1000);
+  return peers.map(({ name, connected, paths: { sync, wire } }) => ({
     name,
-    state: 'member',
-    weight,
-    buckets: buckets.get(name) ?? 0,
-    lastSeen: null,
+    connected,
+    paths: { sync: at(sync), wire: at(wire) },
   }));
 }
 
 /** The allocation with its shares. */
-export function allocationView(
-  nodes: readonly NodeConfiguration[],
-  allocation: Allocation,
-): AllocationView {
+export function allocationView(config: Configuration, state: ProtocolState): AllocationView {
+  const { view } = state;
   return {
-    epoch: allocation.epoch,
-    buckets: allocation.owners.length,
-    names: allocation.names,
-    owners: [...allocation.owners],
-    shares: staticMembers(nodes, allocation).map(({ name, weight, buckets }) => ({
+    epoch: view?.epoch ?? 0,
+    buckets: view?.allocation.owners.length ?? config.distribution.buckets,
+    names: view?.allocation.names ?? [],
+    owners: [...(view?.allocation.owners ?? [])],
+    shares: memberStatuses(config, state, 0, 0).map(({ name, weight, buckets }) => ({
       name,
       weight,
       buckets,

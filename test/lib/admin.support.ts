@@ -1,9 +1,15 @@
 import { FlowsieveError } from '../../lib/errors/index.js';
 import type {
   Administered,
+  AuditView,
+  ClusterAdministered,
+  ClusterEvent,
+  ClusterStatus,
   ConnectionsQuery,
   ConnectionView,
   CounterVocabulary,
+  DrainRequest,
+  DrainStatus,
   Status,
 } from '../../lib/node/types.js';
 
@@ -104,5 +110,104 @@ export class FakeNode implements Administered {
   allocation() {
     const shares = [{ name: 'node-1', weight: 1, buckets: 2 }];
     return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares };
+  }
+}
+
+const DRAIN: DrainStatus = {
+  since: 1000,
+  deadline: 1300,
+  then: 'leave',
+  connections: 5,
+  oldest: 90.5,
+  estimate: null,
+  buckets: [
+    { bucket: 3, connections: 4 },
+    { bucket: 9, connections: 1 },
+  ],
+};
+
+/** A node that speaks with others; it drains, resumes and weighs as the contract says. */
+export class FakeMember extends FakeNode implements ClusterAdministered {
+  draining: DrainStatus | null = null;
+  left = false;
+  readonly drains: DrainRequest[] = [];
+  readonly weights = new Map([
+    ['node-1', 1],
+    ['node-2', 0.5],
+  ]);
+  /** What the drain still waits for at each look; then the node has left. */
+  remaining: number[] = [];
+
+  override async status(): Promise<ClusterStatus> {
+    if (this.draining) {
+      const connections = this.remaining.shift();
+      this.left = connections === undefined;
+      this.draining = this.left ? null : { ...this.draining, connections: connections ?? 0 };
+    }
+    const idle = this.left ? 'left' : 'member';
+    return {
+      ...STATUS,
+      state: this.draining ? 'draining' : idle,
+      coordinator: 'node-2',
+      members: [...this.weights].map(([name, weight]) => ({
+        name,
+        state: 'member' as const,
+        weight,
+        buckets: 128,
+        lastSeen: Date.now() / 1000 - 0.05,
+      })),
+      drain: this.draining,
+      peers: [
+        { name: 'node-2', connected: true, paths: { sync: Date.now() / 1000, wire: null } },
+        { name: 'node-3', connected: false, paths: { sync: null, wire: null } },
+      ],
+      audit: { counting: 1, incomplete: 0, unlike: 0, exact: 4, differs: 0 },
+    };
+  }
+
+  async drain(request: DrainRequest = {}): Promise<void> {
+    if (this.draining) throw new FlowsieveError('FLOWSIEVE_STATE', 'Expected no drain yet.');
+    this.drains.push(request);
+    this.draining = DRAIN;
+  }
+
+  async resume(): Promise<void> {
+    if (!this.draining && !this.left) {
+      throw new FlowsieveError('FLOWSIEVE_STATE', 'Expected a node that drains.');
+    }
+    this.draining = null;
+    this.left = false;
+  }
+
+  async weight(node: string, weight: number): Promise<void> {
+    if (!this.weights.has(node)) {
+      const message = `Expected a member of the cluster but received ${node}.`;
+      throw new FlowsieveError('FLOWSIEVE_STATE', message);
+    }
+    this.weights.set(node, weight);
+  }
+
+  audited: AuditView = {
+    epochs: [
+      {
+        epoch: 6,
+        verdict: 'exact',
+        seen: 30,
+        taken: 30,
+        nodes: [
+          { name: 'node-1', seen: 30, taken: 10 },
+          { name: 'node-2', seen: 30, taken: 20 },
+        ],
+      },
+    ],
+    silent: ['node-3'],
+  };
+
+  audit(): AuditView {
+    return this.audited;
+  }
+
+  events(): readonly ClusterEvent[] {
+    return [{ at: 12.5, event: 'handover', epoch: 7, kind: 'takeover', outcome: 'completed' }];
   }
 }

@@ -56,6 +56,11 @@ const COMMANDS = [
   'status',
   'connections',
   'allocation',
+  'drain',
+  'resume',
+  'weight',
+  'audit',
+  'simulate',
   'demo',
 ];
 
@@ -370,7 +375,7 @@ describe('the command line', function () {
   });
 
   describe('the commands that ask a node', () => {
-    for (const command of ['status', 'connections', 'allocation']) {
+    for (const command of ['status', 'connections', 'allocation', 'drain', 'resume', 'audit']) {
       it(`end with 1 when none runs: ${command}`, () => {
         const { status, stdout, stderr } = flowsieve(command, '-c', configuration(), '--json');
         assert.equal(status, 1);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { parseConfiguration } from '../../lib/config/index.js';
 import type { ConnectionRecord } from '../../lib/native/index.js';
 import type { ConnectionsQuery } from '../../lib/node/types.js';
 import {
@@ -7,10 +8,11 @@ import {
   connectionView,
   cursorText,
   isWanted,
+  memberStatuses,
   readCursor,
-  staticMembers,
   sumTables,
 } from '../../lib/node/views.js';
+import type { ProtocolState } from '../../lib/protocol/index.js';
 
 const RECORD: ConnectionRecord = {
   protocol: 'tcp',
@@ -129,32 +131,79 @@ describe('a cursor', () => {
   }
 });
 
-describe('the allocation as it is shown', () => {
+describe('the allocation and the members as they are shown', () => {
+  const configuration = parseConfiguration({
+    cluster: 'shown',
+    addresses: ['192.0.2.100'],
+    node: 'a',
+    nodes: [
+      { name: 'a', weight: 3 },
+      { name: 'b', weight: 1 },
+      { name: 'c', weight: 0 },
+    ],
+  });
   const allocation = { epoch: 3, names: ['a', 'gone', 'b'], owners: Uint16Array.of(0, 0, 2, 0) };
-  const nodes = [
-    { name: 'a', weight: 3 },
-    { name: 'b', weight: 1 },
-    { name: 'c', weight: 0 },
-  ];
+  const criteria = { digest: 'd', buckets: 4, settings: {} };
+  const member = { incarnation: 1, share: null, wants: 'd' };
+  const state: ProtocolState = {
+    state: 'member',
+    incarnation: 1,
+    view: {
+      epoch: 3,
+      term: 1,
+      criteria,
+      allocation,
+      members: [
+        { ...member, name: 'b', state: 'draining', weight: 1 },
+        { ...member, name: 'a', state: 'member', weight: 5 },
+      ],
+    },
+    term: 1,
+    coordinator: 'a',
+    coordinating: true,
+    transition: null,
+    waiting: null,
+    peers: [
+      { name: 'b', incarnation: 1, heardAt: 9_500, suspected: false },
+      { name: 'c', incarnation: 1, heardAt: 9_900, suspected: false },
+    ],
+    completed: 0,
+    rolledBack: 0,
+  };
 
-  it('has the buckets of every node in the list', () => {
-    assert.deepEqual(allocationView(nodes, allocation), {
+  it('has the buckets of every node, with the weights that the nodes have agreed on', () => {
+    assert.deepEqual(allocationView(configuration, state), {
       epoch: 3,
       buckets: 4,
       names: ['a', 'gone', 'b'],
       owners: [0, 0, 2, 0],
       shares: [
-        { name: 'a', weight: 3, buckets: 3 },
+        { name: 'a', weight: 5, buckets: 3 },
         { name: 'b', weight: 1, buckets: 1 },
         { name: 'c', weight: 0, buckets: 0 },
       ],
     });
   });
 
-  it('makes a member of every node whose list is static', () => {
-    const [first] = staticMembers(nodes, allocation);
-    const expected = { name: 'a', state: 'member', weight: 3, buckets: 3, lastSeen: null };
-    assert.deepEqual(first, expected);
+  it('says when each node was last heard, and which are on their way', () => {
+    const [a, b, c] = memberStatuses(configuration, state, 10_000, 5000);
+    assert.deepEqual(a, { name: 'a', state: 'member', weight: 5, buckets: 3, lastSeen: 5000 });
+    assert.deepEqual(b, { name: 'b', state: 'draining', weight: 1, buckets: 1, lastSeen: 4999.5 });
+    assert.equal(c?.state, 'joining');
+    near(c?.lastSeen ?? 0, 4999.9);
+  });
+
+  it('counts a configured node that was never heard among those that are not there', () => {
+    const [, , c] = memberStatuses(configuration, { ...state, peers: [] }, 10_000, 5000);
+    assert.equal(c?.state, 'left');
+    assert.equal(c?.lastSeen, null);
+  });
+
+  it('has no buckets to show before the nodes have agreed', () => {
+    const view = allocationView(configuration, { ...state, view: null });
+    assert.equal(view.epoch, 0);
+    assert.equal(view.buckets, 256);
+    assert.deepEqual(view.owners, []);
   });
 });
 

@@ -46,6 +46,12 @@ export class RawSender {
     return this.command({ do: 'flood', seconds }, seconds * 1000 + 5_000);
   }
 
+  /** Makes nodes take so many connections for established; always the same ones. */
+  establish(count: number, perSecond: number): Promise<{ sent: number }> {
+    const deadlineMs = (count / Math.min(perSecond, 20_000)) * 1000 + 5_000;
+    return this.command({ do: 'establish', count, perSecond }, deadlineMs);
+  }
+
   private async command<Result>(order: object, deadlineMs: number): Promise<Result> {
     await this.child.line((line) => line.startsWith('{"ready"'));
     return new Promise((resolve, reject) => {

@@ -21,17 +21,23 @@ let captures = 0;
 export class Capture {
   private constructor(
     private readonly tool: Child,
-    private readonly path: string,
+    /** The pcap file; whole once {@link stop} has resolved. */
+    readonly path: string,
   ) {}
 
   /**
    * Starts one, of all frames or of TCP's SYN and SYN-ACK alone; frames are seen from
    * when this resolves.
    */
-  static async start(lab: Lab, namespace: string, what: 'handshakes' | 'all'): Promise<Capture> {
+  static async start(
+    lab: Lab,
+    namespace: string,
+    what: 'handshakes' | 'all',
+    device = 'eth0',
+  ): Promise<Capture> {
     captures += 1;
     const path = join(lab.directory, `capture-${captures}.pcap`);
-    const tool = lab.spawn(namespace, ['python3', TOOL, 'eth0', path, what]);
+    const tool = lab.spawn(namespace, ['python3', TOOL, device, path, what]);
     await tool.line((line) => line === 'listening');
     return new Capture(tool, path);
   }
@@ -93,27 +99,69 @@ function segmentAt(ip: Buffer, at: number, source: Buffer, destination: Buffer):
   };
 }
 
+/** One end of a connection as the wire has it: the address in hexadecimal digits, and the port. */
+export interface End {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** When something came, and from which link address. */
+interface Said {
+  readonly timeMs: number;
+  readonly link: string;
+}
+
 /** One opening of a TCP connection as the client's wire saw it. */
 export interface Opening {
+  /** When its first SYN was on the wire. */
   readonly timeMs: number;
+  readonly client: End;
+  readonly server: End;
+  /** When each SYN was on the wire: the first one and its retransmissions. */
+  readonly asked: number[];
+  /** When its first SYN-ACK was on the wire. */
+  answeredMs: number | undefined;
   /**
    * Distinct initial sequence numbers with which it was answered: one for each node that took it.
    */
   readonly answers: Set<number>;
+  /** When each SYN-ACK came, and from which link address. */
+  readonly said: Said[];
+  /** Resets that came to the client's end before it opened another connection. */
+  readonly resets: Said[];
+}
+
+function endOf(end: string): End {
+  const [address = '', port = ''] = end.split(':');
+  return { address, port: Number(port) };
 }
 
 /** The openings in a capture; a retransmitted SYN is the same opening. */
 export function openingsIn(frames: readonly WireFrame[]): Opening[] {
   const openings = new Map<string, Opening>();
+  const latest = new Map<string, Opening>();
   for (const { timeMs, bytes } of frames) {
     const segment = segmentOf(bytes);
-    if (segment === undefined || (segment.flags & SYN) === 0) continue;
+    if (segment === undefined) continue;
+    const said = { timeMs, link: bytes.toString('hex', 6, 12) };
+    if ((segment.flags & RST) !== 0) latest.get(segment.destination)?.resets.push(said);
+    if ((segment.flags & SYN) === 0) continue;
     if ((segment.flags & ACK) === 0) {
       const key = `${segment.source} ${segment.sequence}`;
-      if (!openings.has(key)) openings.set(key, { timeMs, answers: new Set() });
+      const [client, server] = [endOf(segment.source), endOf(segment.destination)];
+      const opening = openings.get(key) ?? {
+        ...{ timeMs, client, server },
+        ...{ asked: [], answeredMs: undefined, answers: new Set(), said: [], resets: [] },
+      };
+      opening.asked.push(timeMs);
+      openings.set(key, opening);
+      latest.set(segment.source, opening);
     } else {
       const key = `${segment.destination} ${(segment.acknowledgement - 1) >>> 0}`;
-      openings.get(key)?.answers.add(segment.sequence);
+      const opening = openings.get(key);
+      opening?.answers.add(segment.sequence);
+      opening?.said.push(said);
+      if (opening !== undefined) opening.answeredMs ??= timeMs;
     }
   }
   return [...openings.values()];

@@ -27,10 +27,24 @@ export interface Hold extends Target {
   readonly everyMs: number;
 }
 
-/** Looks at a group of held conversations, or ends it in good order. */
+/**
+ * Looks at a group of held conversations, or ends it in good order; ends a {@link Steady} as well.
+ */
 export interface Release {
-  readonly do: 'look' | 'release';
+  readonly do: 'look' | 'release' | 'settle';
   readonly name: string;
+}
+
+/** Opens connections at a steady pace until `settle`; each asks who is there and closes. */
+export interface Steady {
+  readonly do: 'steady';
+  readonly name: string;
+  /** In turn. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly perSecond: number;
+  /** How long one may take. */
+  readonly patienceMs: number;
 }
 
 /** One bulk transfer. */
@@ -48,7 +62,7 @@ export interface Datagrams extends Target {
   readonly waitMs: number;
 }
 
-export type CommandBody = Short | Hold | Release | Bulk | Datagrams;
+export type CommandBody = Short | Hold | Release | Steady | Bulk | Datagrams;
 export type Command = CommandBody & { readonly id: number };
 
 /** The answer to a command: its result, or why it could not be carried out. */
@@ -79,6 +93,32 @@ export interface Opened {
   readonly errors: ByNode;
 }
 
+/** What happened to one conversation. */
+export interface Fate {
+  /** The node that held it. */
+  readonly node: string;
+  /** Why it broke; null when it did not. */
+  readonly broken: string | null;
+  /** When it broke, milliseconds since the Unix epoch. */
+  readonly brokenAt: number | null;
+  /** Another node answered at last. */
+  readonly moved: boolean;
+}
+
+/** What happened to one connection of a {@link Steady}. */
+export interface OpeningFate {
+  readonly address: string;
+  /** The client's port; 0 when it did not come that far. */
+  readonly port: number;
+  /** When the client asked for it, milliseconds since the Unix epoch. */
+  readonly at: number;
+  /** From connect() until it was established; null when it never was. */
+  readonly connectMs: number | null;
+  /** Which node answered; null when none did. */
+  readonly node: string | null;
+  readonly error: string | null;
+}
+
 /** How a group of held conversations fared so far. */
 export interface Fared {
   readonly count: number;
@@ -95,6 +135,7 @@ export interface Fared {
   readonly bytes: number;
   readonly nodes: ByNode;
   readonly errors: ByNode;
+  readonly fates: readonly Fate[];
 }
 
 /** The result of {@link Bulk}. */

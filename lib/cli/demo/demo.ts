@@ -1,10 +1,13 @@
-// `flowsieve demo`: a cluster of three nodes under real traffic, and an account of who took what.
+// `flowsieve demo`: a cluster under real traffic that a node joins, that one drains from and that
+// loses one, and an account of what became of every connection.
 import { FlowsieveError } from '../../errors/index.js';
-import type { PacketClass, Status } from '../../node/types.js';
-import { CLUSTER_IPV4, CLUSTER_IPV6, Cluster } from './cluster.js';
-import type { BulkResult, Fared, ShortResult } from './commands.js';
+import type { Status } from '../../node/types.js';
+import { CLUSTER_IPV4, CLUSTER_IPV6, Cluster, type ClusterNode } from './cluster.js';
+import type { BulkResult } from './commands.js';
 import type { Driver } from './driver.js';
+import { noteHandshakes, readHandshakes } from './handshakes.js';
 import { Lab } from './lab.js';
+import { type DemoChange, type DemoGroup, type DemoResult, judge } from './outcome.js';
 import {
   enterPrivateNamespaces,
   insidePrivateNamespaces,
@@ -20,66 +23,18 @@ export interface DemoOptions {
   readonly progress?: (line: string) => void;
 }
 
-/** One allocation, and the traffic that was opened while all nodes had it. */
-export interface DemoRound {
-  readonly weights: readonly number[];
-  /** From the first signal until every node worked with these weights. */
-  readonly changeMs: number;
-  /** Connections and flows that the client opened and that were answered rightly. */
-  readonly openings: number;
-  readonly failed: number;
-  /** Per node: opening packets that it took. */
-  readonly taken: readonly number[];
-  /** Per node: opening packets that it left to another. */
-  readonly left: readonly number[];
-  /** Every opening packet was taken by one node and left by all others. */
-  readonly exactlyOnce: boolean;
-}
-
-/** One node's account at the end. */
-export interface DemoNode {
-  readonly name: string;
-  readonly openings: number;
-  readonly delivered: number;
-  readonly discarded: number;
-  readonly connections: number;
-}
-
-/** What the demo found. */
-export interface DemoResult {
-  readonly nodes: readonly DemoNode[];
-  readonly rounds: readonly DemoRound[];
-  /** The conversations that were open throughout, by kind. */
-  readonly held: Readonly<Record<string, Fared>>;
-  readonly downloads: readonly BulkResult[];
-  /**
-   * Opening packets that no node or more than one took, by the nodes' counters against
-   * the client's count.
-   */
-  readonly unaccounted: number;
-  /** Conversations and downloads that broke, moved to another node or brought wrong bytes. */
-  readonly broken: number;
-  readonly passed: boolean;
-  readonly seconds: number;
-}
-
-const WEIGHTS: readonly (readonly number[])[] = [
-  [1, 1, 1],
-  [3, 1, 1],
-  [0, 1, 1],
-  [1, 2, 3],
-  [1, 1, 1],
-];
-
 const HELD = { lines: 'connections', streams: 'transfers', flows: 'UDP flows' } as const;
 const FAMILIES = [
-  { address: CLUSTER_IPV4, family: 'IPv4', share: 2 },
-  { address: CLUSTER_IPV6, family: 'IPv6', share: 1 },
+  { address: CLUSTER_IPV4, family: 'IPv4', count: 50 },
+  { address: CLUSTER_IPV6, family: 'IPv6', count: 25 },
 ] as const;
+const SHORT_PER_SECOND = 60;
+/** How long the traffic goes on before and after each change. */
+const BETWEEN_MS = 1_000;
 
 /**
  * The command: runs the demo inside private namespaces, which it enters by starting this program
- * again, prints the table and the audit, and resolves with the exit code. Nothing is left behind,
+ * again, prints the tables and the audit, and resolves with the exit code. Nothing is left behind,
  * whatever happens.
  *
  * @throws FlowsieveError FLOWSIEVE_PRIVILEGE when neither root nor user namespaces, or no TUN
@@ -98,7 +53,7 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
   };
   const result = await runDemo({ progress: print, ...options });
   process.stdout.write(`\n${describeDemo(result, process.stdout.isTTY === true)}\n`);
-  return result.passed ? 0 : 1;
+  return judge(result).every(({ good }) => good) ? 0 : 1;
 }
 
 /** Runs the demo; only inside private namespaces (see {@link demo}). */
@@ -108,7 +63,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   process.once('SIGTERM', close);
   process.once('SIGINT', close);
   try {
-    return await new Demo(lab, options).run();
+    const cluster = await Cluster.wire(lab, { nodes: 4, syncNetwork: true });
+    return await new Demo(lab, cluster, options).run();
   } finally {
     process.off('SIGTERM', close);
     process.off('SIGINT', close);
@@ -116,16 +72,20 @@ export async function runDemo(options: DemoOptions = {}): Promise<DemoResult> {
   }
 }
 
+function buckets(status: Status, { name }: ClusterNode): number {
+  return status.members.find((member) => member.name === name)?.buckets ?? 0;
+}
+
 class Demo {
   private readonly start = performance.now();
   private readonly progress: (line: string) => void;
   private readonly downloadBytes: number;
   private readonly downloads: BulkResult[] = [];
-  private readonly rounds: DemoRound[] = [];
-  private cluster: Cluster | undefined;
+  private readonly changes: DemoChange[] = [];
 
   constructor(
     private readonly lab: Lab,
+    private readonly cluster: Cluster,
     options: DemoOptions,
   ) {
     this.progress = options.progress ?? ((): void => {});
@@ -133,150 +93,97 @@ class Demo {
   }
 
   async run(): Promise<DemoResult> {
-    const cluster = await Cluster.wire(this.lab);
-    this.cluster = cluster;
-    this.progress('a client, a switch and three nodes stand in network namespaces of their own');
-    await cluster.configure(WEIGHTS[0]);
-    await Promise.all([cluster.startDaemons(), cluster.startServers()]);
+    const { cluster, lab } = this;
+    this.progress('a client, a switch and four nodes stand in network namespaces of their own');
+    const [first, second, third, fourth] = cluster.nodes;
+    if (!first || !second || !third || !fourth) throw new Error('Expected four nodes but fewer.');
+    await cluster.configure();
+    await Promise.all([cluster.startDaemons([first, second, third]), cluster.startServers()]);
     this.progress(
-      `\`flowsieve run\` is ready on every node; they share ${CLUSTER_IPV4} and ${CLUSTER_IPV6}`,
+      `\`flowsieve run\` is ready on three of them; they share ${CLUSTER_IPV4} and ${CLUSTER_IPV6}`,
     );
-
+    await noteHandshakes(lab, 'client');
     const client = cluster.traffic();
-    let before = await cluster.quiet();
-    let opened = await this.openConversations(client);
-    for (const [number, weights] of WEIGHTS.entries()) {
-      const changeMs = number === 0 ? 0 : await this.change(cluster, weights);
-      const traffic = await this.drive(client, FAMILIES[number - 1]?.address);
-      const after = await cluster.quiet();
-      this.rounds.push(
-        round(
-          weights,
-          changeMs,
-          { ...traffic, openings: traffic.openings + opened },
-          before,
-          after,
-        ),
-      );
-      this.tell();
-      before = after;
-      opened = 0;
-    }
-    return this.result(await this.release(client), before);
+    await this.openConversations(client);
+
+    await this.change('node-4 joined', async () => {
+      await cluster.startDaemons([fourth]);
+      await cluster.agreed('buckets of node-4', (status) => buckets(status, fourth) > 0);
+    });
+    await this.download(client, CLUSTER_IPV4);
+    await this.change('node-2 drained', async () => {
+      await cluster.command(second, ['drain']);
+      await cluster.agreed('node-2 drained', (status) => buckets(status, second) === 0);
+    });
+    await this.download(client, CLUSTER_IPV6);
+    const at = Date.now();
+    await this.change('node-3 was killed (kill -9)', async () => {
+      await third.daemon?.stop('SIGKILL');
+      await cluster.agreed('node-3 replaced', (status) => buckets(status, third) === 0);
+    });
+
+    const openings = await client.settle('short connections');
+    const groups = await this.release(client);
+    return {
+      nodes: cluster.nodes.map(({ name }) => name),
+      killed: { name: third.name, at },
+      changes: this.changes,
+      groups,
+      openings,
+      handshakes: await readHandshakes(lab, 'client'),
+      audit: await cluster.admin(first).audit(),
+      downloads: this.downloads,
+      seconds: (performance.now() - this.start) / 1000,
+    };
   }
 
-  /** Opens what stays open to the end; resolves with how many that is. */
-  private async openConversations(client: Driver): Promise<number> {
+  /** Opens what stays open to the end, and begins to open short connections. */
+  private async openConversations(client: Driver): Promise<void> {
     let opened = 0;
-    for (const { address, family, share } of FAMILIES) {
+    for (const { address, family, count } of FAMILIES) {
       for (const kind of ['lines', 'streams', 'flows'] as const) {
-        const group = await client.hold(kind, `${HELD[kind]}, ${family}`, address, 30 * share);
+        const group = await client.hold(kind, `${HELD[kind]}, ${family}`, address, count);
         opened += group.opened;
         if (group.failed > 0)
           throw new Error(`Expected ${kind} to open but ${JSON.stringify(group)}.`);
       }
     }
+    const addresses = FAMILIES.map(({ address }) => address);
+    await client.steady('short connections', addresses, SHORT_PER_SECOND);
     this.progress(
-      `${opened} conversations are open: connections, transfers under way and UDP flows`,
+      `${opened} conversations are open (connections, transfers under way, UDP flows), and ` +
+        `${SHORT_PER_SECOND} short connections a second`,
     );
-    return opened;
+    await this.pause();
   }
 
-  private async change(cluster: Cluster, weights: readonly number[]): Promise<number> {
-    const start = performance.now();
-    await cluster.reweigh(weights);
-    await cluster.settled(weights);
-    return performance.now() - start;
+  private async change(what: string, happen: () => Promise<void>): Promise<void> {
+    const [start, fromMs] = [performance.now(), Date.now()];
+    await happen();
+    const ms = performance.now() - start;
+    this.progress(`${what}: every node agrees after ${ms.toFixed(0)} ms`);
+    await this.pause();
+    this.changes.push({ what, ms, fromMs, untilMs: Date.now() });
   }
 
-  /**
-   * Opens hundreds of short connections and UDP flows, and a download when an address
-   * for it is given.
-   */
-  private async drive(
-    client: Driver,
-    downloadFrom: string | undefined,
-  ): Promise<{ openings: number; failed: number }> {
-    const download =
-      downloadFrom === undefined ? undefined : client.download(downloadFrom, this.downloadBytes);
-    // The outcome is looked at below; until then a failure must not count as unhandled.
-    download?.catch(() => {});
-    let [openings, failed] = [download === undefined ? 0 : 1, 0];
-    for (const { address, share } of FAMILIES) {
-      const short: ShortResult = await client.short(address, 80 * share);
-      const udp = await client.datagrams(address, { count: 20 * share, each: 3, size: 64 });
-      openings += short.opened + 20 * share;
-      failed += short.failed + (udp.sent - udp.answered) + udp.twice + udp.wrong + udp.moved;
-    }
-    if (download !== undefined) this.downloads.push(await download);
-    return { openings, failed };
+  private async download(client: Driver, address: string): Promise<void> {
+    this.downloads.push(await client.download(address, this.downloadBytes));
   }
 
-  private tell(): void {
-    const last = this.rounds.at(-1);
-    if (last === undefined) return;
-    const change = last.changeMs > 0 ? `, changed in ${last.changeMs.toFixed(0)} ms` : '';
-    const took = last.taken.join(' + ');
-    this.progress(
-      `weights ${last.weights.join(':')}${change}: ${last.openings} openings, taken ${took}`,
-    );
+  private pause(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, BETWEEN_MS));
   }
 
-  private async release(client: Driver): Promise<Record<string, Fared>> {
-    const held: Record<string, Fared> = {};
+  private async release(client: Driver): Promise<DemoGroup[]> {
+    const groups: DemoGroup[] = [];
     for (const { family } of FAMILIES) {
-      for (const what of Object.values(HELD)) {
-        held[`${what}, ${family}`] = await client.release(`${what}, ${family}`);
+      for (const kind of Object.values(HELD)) {
+        const what = `${kind}, ${family}`;
+        const { messages, fates } = await client.release(what);
+        groups.push({ what, messages, fates });
       }
     }
-    this.progress(
-      'the conversations that were open throughout have ended in good order or been counted as broken',
-    );
-    return held;
+    this.progress('what was open throughout has ended in good order, or counts as lost');
+    return groups;
   }
-
-  private async result(
-    held: Record<string, Fared>,
-    before: readonly Status[],
-  ): Promise<DemoResult> {
-    const last = (await this.cluster?.quiet()) ?? [];
-    const nodes = last.map((status, i) => ({
-      name: status.node,
-      openings: status.classes['1'],
-      delivered: status.counters['delivered'] ?? 0,
-      discarded: status.counters['discarded'] ?? 0,
-      connections: before[i]?.tables.own ?? 0,
-    }));
-    const groups = Object.values(held);
-    const wrong = this.downloads.filter((one) => !one.correct).length;
-    const failed = this.rounds.reduce((sum, one) => sum + one.failed, 0);
-    const broken = groups.reduce((sum, one) => sum + one.broken + one.moved, wrong + failed);
-    const unaccounted = this.rounds.reduce(
-      (sum, one) => sum + Math.abs(total(one.taken) - one.openings),
-      0,
-    );
-    const passed = broken === 0 && this.rounds.every((one) => one.exactlyOnce);
-    const seconds = (performance.now() - this.start) / 1000;
-    const { rounds, downloads } = this;
-    return { nodes, rounds, held, downloads, unaccounted, broken, passed, seconds };
-  }
-}
-
-function total(counts: readonly number[]): number {
-  return counts.reduce((sum, one) => sum + one, 0);
-}
-
-function round(
-  weights: readonly number[],
-  changeMs: number,
-  traffic: { openings: number; failed: number },
-  before: readonly Status[],
-  after: readonly Status[],
-): DemoRound {
-  const grown = (name: PacketClass): number[] =>
-    after.map((status, i) => status.classes[name] - (before[i]?.classes[name] ?? 0));
-  const [taken, left] = [grown('1'), grown('3')];
-  const exactlyOnce =
-    total(taken) === traffic.openings && total(left) === traffic.openings * (after.length - 1);
-  return { weights, changeMs, ...traffic, taken, left, exactlyOnce };
 }

@@ -10,6 +10,7 @@ import type {
   Fared,
   Hold,
   Opened,
+  OpeningFate,
   ShortResult,
   Target,
 } from './commands.js';
@@ -70,6 +71,22 @@ export class Driver {
   /** Ends the conversations of that name, and tells how they fared. */
   release(name: string): Promise<Fared> {
     return this.command<Fared>({ do: 'release', name });
+  }
+
+  /** Begins to open connections at a steady pace under a name, to the addresses in turn. */
+  async steady(
+    name: string,
+    addresses: readonly string[],
+    perSecond: number,
+    patienceMs = 8_000,
+  ): Promise<void> {
+    const order = { addresses, port: this.port, perSecond, patienceMs };
+    await this.command({ do: 'steady', name, ...order });
+  }
+
+  /** Opens no more under that name; tells what happened to each. */
+  settle(name: string): Promise<OpeningFate[]> {
+    return this.command<OpeningFate[]>({ do: 'settle', name });
   }
 
   /** One download, checked piece by piece. */

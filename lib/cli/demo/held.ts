@@ -2,7 +2,7 @@
 import type { Socket as DatagramSocket } from 'node:dgram';
 import { request } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ByNode, Fared, Hold, Opened } from './commands.js';
+import type { ByNode, Fared, Fate, Hold, Opened } from './commands.js';
 import { connected } from './datagrams.js';
 import { isPattern } from './pattern.js';
 import { kind, tally } from './transfers.js';
@@ -23,15 +23,27 @@ export interface Held {
 /** One open conversation. */
 interface Conversation {
   readonly node: string;
-  broken: string | undefined;
+  /** Why it broke, and when; see {@link Fate}. */
+  readonly breakage: Breakage;
   moved: boolean;
   messages: number;
   bytes: number;
   unanswered: number;
   /** Says something, if it is not waiting for an answer. */
   speak(): void;
-  /** Ends in good order; sets `broken` when that fails. */
+  /** Ends in good order; says in `breakage` when that fails. */
   finish(): Promise<void>;
+}
+
+/** The first thing that broke a conversation; what follows from it does not count. */
+class Breakage {
+  why: string | undefined;
+  at: number | undefined;
+
+  by(why: string): void {
+    this.why ??= why;
+    this.at ??= Date.now();
+  }
 }
 
 class Group implements Held {
@@ -56,15 +68,18 @@ class Group implements Held {
     let [messages, bytes, unanswered] = [0, 0, 0];
     for (const member of this.members) {
       tally(nodes, member.node);
-      if (member.broken !== undefined) tally(errors, member.broken);
+      if (member.breakage.why !== undefined) tally(errors, member.breakage.why);
       messages += member.messages;
       bytes += member.bytes;
       unanswered += member.unanswered;
     }
-    const broken = this.members.filter((member) => member.broken !== undefined).length;
-    const moved = this.members.filter((member) => member.moved).length;
-    const count = this.members.length;
-    return { count, broken, moved, unanswered, messages, bytes, nodes, errors };
+    const fates = this.members.map(({ node, breakage, moved }): Fate => {
+      return { node, broken: breakage.why ?? null, brokenAt: breakage.at ?? null, moved };
+    });
+    const broken = fates.filter((fate) => fate.broken !== null).length;
+    const moved = fates.filter((fate) => fate.moved).length;
+    const count = fates.length;
+    return { count, broken, moved, unanswered, messages, bytes, nodes, errors, fates };
   }
 
   async release(): Promise<Fared> {
@@ -109,7 +124,7 @@ async function inTime(promise: Promise<unknown>): Promise<boolean> {
  * before its time.
  */
 abstract class Connection implements Conversation {
-  broken: string | undefined;
+  readonly breakage = new Breakage();
   moved = false;
   messages = 0;
   bytes = 0;
@@ -138,7 +153,7 @@ abstract class Connection implements Conversation {
   protected abstract take(piece: Buffer): void;
 
   protected fail(why: string): void {
-    this.broken ??= why;
+    this.breakage.by(why);
   }
 }
 
@@ -148,7 +163,7 @@ class Line extends Connection {
   private answered: (() => void) | undefined;
 
   speak(): void {
-    if (this.asked !== this.messages || this.broken !== undefined) return;
+    if (this.asked !== this.messages || this.breakage.why !== undefined) return;
     this.asked += 1;
     this.socket.write(`${this.asked}\n`);
   }
@@ -161,8 +176,8 @@ class Line extends Connection {
       this.answered = resolve;
     });
     if (this.asked === this.messages) this.speak();
-    if (this.broken === undefined && !(await inTime(Promise.race([answer, this.closed])))) {
-      this.fail('silent');
+    if (this.breakage.why === undefined) {
+      if (!(await inTime(Promise.race([answer, this.closed])))) this.fail('silent');
     }
     this.finishing = true;
     this.socket.end();
@@ -254,7 +269,7 @@ export function holdLateStreams(order: Hold): Promise<Held> {
 }
 
 class DatagramFlow implements Conversation {
-  broken: string | undefined;
+  readonly breakage = new Breakage();
   moved = false;
   messages = 0;
   bytes = 0;
@@ -267,9 +282,7 @@ class DatagramFlow implements Conversation {
     readonly node: string,
     private readonly socket: DatagramSocket,
   ) {
-    socket.on('error', (error) => {
-      this.broken ??= kind(error);
-    });
+    socket.on('error', (error) => this.breakage.by(kind(error)));
     socket.on('message', (bytes) => this.take(bytes));
   }
 
@@ -290,7 +303,7 @@ class DatagramFlow implements Conversation {
       const late = new Promise<boolean>((resolve) => setTimeout(resolve, 200, false));
       if (await Promise.race([answer, late])) break;
       if (i === 10) {
-        this.broken ??= 'silent';
+        this.breakage.by('silent');
         break;
       }
     }
@@ -307,15 +320,18 @@ class DatagramFlow implements Conversation {
   }
 }
 
+/** A client of datagrams asks again when nobody answers; it gives up after four seconds. */
 async function openDatagrams(order: Hold): Promise<Conversation> {
   const socket = await connected(order.address, order.port);
+  const ask = (): void => void socket.send('0');
+  const again = setInterval(ask, 1_000);
   const first = new Promise<string>((resolve, reject) => {
     socket.once('message', (bytes) => resolve(bytes.toString().split(' ')[0] ?? ''));
     socket.once('error', reject);
-    setTimeout(() => reject(new Error('timeout')), 3_000);
+    setTimeout(() => reject(new Error('timeout')), 4_500);
   });
-  socket.send('0');
-  const node = await first;
+  ask();
+  const node = await first.finally(() => clearInterval(again));
   socket.removeAllListeners('error');
   return new DatagramFlow(node, socket);
 }

@@ -157,14 +157,17 @@ export class Lab {
     return said;
   }
 
-  /** Stops every program and removes every namespace. Can be called any number of times. */
+  /**
+   * Kills every program and removes every namespace. Can be called any number of times. A node has
+   * nothing to tidy up here: its interfaces and rules go with its namespace.
+   */
   close(): Promise<void> {
     this.closing ??= this.tearDown();
     return this.closing;
   }
 
   private async tearDown(): Promise<void> {
-    await Promise.all([...this.children].map((child) => child.stop('SIGTERM', 2_000)));
+    await Promise.all([...this.children].map((child) => child.stop('SIGKILL')));
     for (const name of this.names) {
       await finish(new Child('ip', ['ip', 'netns', 'del', this.prefix + name]), 5_000);
     }

@@ -5,9 +5,11 @@ import { createInterface } from 'node:readline';
 import type { Answer, Command, CommandBody } from './commands.js';
 import { datagrams } from './datagrams.js';
 import { type Held, holdDatagrams, holdLateStreams, holdLines, holdStreams } from './held.js';
+import { SteadyOpenings } from './steady.js';
 import { download, shortConnections, upload } from './transfers.js';
 
 const held = new Map<string, Held>();
+const steady = new Map<string, SteadyOpenings>();
 
 async function hold(name: string, opening: Promise<Held>): Promise<unknown> {
   const group = await opening;
@@ -33,6 +35,14 @@ function perform(command: CommandBody): Promise<unknown> {
       const group = held.get(command.name);
       held.delete(command.name);
       return Promise.resolve(group?.release());
+    }
+    case 'steady':
+      steady.set(command.name, new SteadyOpenings(command));
+      return Promise.resolve();
+    case 'settle': {
+      const openings = steady.get(command.name);
+      steady.delete(command.name);
+      return Promise.resolve(openings?.settle());
     }
     case 'download':
       return download(command);

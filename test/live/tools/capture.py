@@ -2,7 +2,7 @@
 
 tcpdump would do, but it gives up where it may not set its groups, as in a user namespace. Says "listening" when frames are seen from then on;
 when standard input ends it writes what the kernel still has, says how many frames the kernel lost, and ends. `handshakes` are TCP segments
-with the SYN flag, of either family.
+with the SYN or RST flag, of either family.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ SO_ATTACH_FILTER = 26
 SO_RCVBUF = 8
 SO_TIMESTAMPNS = 35
 SOL_PACKET, PACKET_STATISTICS = 263, 6
-SNAP = 200
+SNAP = 2000
 
 LOAD_BYTE, LOAD_HALF, LOAD_BYTE_X, LOAD_IP_LENGTH = 0x30, 0x28, 0x50, 0xB1
 EQUAL, SET, RETURN = 0x15, 0x45, 0x06
@@ -29,12 +29,12 @@ HANDSHAKES = [
     (SET, 9, 0, 0x1FFF),  # a later fragment: 15
     (LOAD_IP_LENGTH, 0, 0, 14),
     (LOAD_BYTE_X, 0, 0, 14 + 13),
-    (SET, 5, 6, 2),  # 14, else 15
+    (SET, 5, 6, 6),  # SYN or RST: 14, else 15
     (EQUAL, 0, 5, 0x86DD),  # else 15
     (LOAD_BYTE, 0, 0, 20),
     (EQUAL, 0, 3, 6),  # else 15
     (LOAD_BYTE, 0, 0, 14 + 40 + 13),
-    (SET, 0, 1, 2),  # 14, else 15
+    (SET, 0, 1, 6),  # 14, else 15
     (RETURN, 0, 0, 0xFFFF),
     (RETURN, 0, 0, 0),
 ]

@@ -8,6 +8,9 @@
         the distinct initial sequence numbers that answered
   {"do":"flood","seconds":5}
         SYNs of ever new sources in 198.18.0.0/15
+  {"do":"establish","count":1000000,"perSecond":100000}
+        an ACK of each of so many connections, always the same ones, from sources in 198.18.0.0/15:
+        a cluster that never saw them takes them for established
 """
 
 import json
@@ -159,11 +162,36 @@ def flood(command):
     return {"sent": sent}
 
 
+def establish(command):
+    count, per_second = command["count"], command["perSecond"]
+    base = struct.pack("!HHIIBBHHH", 0, PORT, 1, 1, 5 << 4, 0x10, 65535, 0, 0)
+    fixed = sum(struct.unpack("!10H", base)) + sum(struct.unpack("!2H", packed(4, CLUSTER[4]))) + 6 + 20
+    ip_head = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0x4000, 64, 6, 0)
+    destination = packed(4, CLUSTER[4])
+    pack = struct.Struct("!4s4sHHIIBBHHH").pack
+    start = time.monotonic()
+    with raw_socket(4) as raw:
+        raw.connect((CLUSTER[4], 0))
+        for number in range(count):
+            low, port = number & 0x1FFFF, 1024 + (number >> 17)
+            source = (0xC6120000 + low).to_bytes(4, "big")
+            total = fixed + 0xC612 + (low >> 16) + (low & 0xFFFF) + port
+            total = (total & 0xFFFF) + (total >> 16)
+            total = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+            raw.send(ip_head + pack(source, destination, port, PORT, 1, 1, 80, 16, 65535, total, 0))
+            if number % 200 == 0:
+                ahead = number / per_second - (time.monotonic() - start)
+                if ahead > 0:
+                    time.sleep(ahead)
+    return {"sent": count}
+
+
 def main():
     print(json.dumps({"ready": os.getpid()}), flush=True)
+    commands = {"datagram": datagram, "syn": syn, "flood": flood, "establish": establish}
     for line in sys.stdin:
         command = json.loads(line)
-        print(json.dumps({"datagram": datagram, "syn": syn, "flood": flood}[command["do"]](command)), flush=True)
+        print(json.dumps(commands[command["do"]](command)), flush=True)
 
 
 main()

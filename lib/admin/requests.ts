@@ -1,0 +1,68 @@
+// What a node may be told to do, as it comes in the body of a POST.
+import { z } from 'zod';
+import { expectedSentence, FlowsieveError, show } from '../errors/index.js';
+import type { DrainRequest } from '../node/types.js';
+
+const DEADLINE_MAX = 2_592_000;
+const WEIGHT_MIN = 0.001;
+const WEIGHT_MAX = 65_535;
+
+const FIELDS = {
+  deadline: [z.number().min(0).max(DEADLINE_MAX), `a number of seconds from 0 to ${DEADLINE_MAX}`],
+  node: [z.string().min(1).max(63), "a node's name"],
+  weight: [
+    z
+      .number()
+      .min(0)
+      .max(WEIGHT_MAX)
+      .refine((value) => value === 0 || value >= WEIGHT_MIN),
+    `0 or a number from ${WEIGHT_MIN} to ${WEIGHT_MAX}`,
+  ],
+} as const;
+
+/** What `weight` is told. */
+export interface WeightRequest {
+  readonly node: string;
+  readonly weight: number;
+}
+
+const nothing = z.strictObject({});
+const drain = z.strictObject({ deadline: FIELDS.deadline[0].optional() });
+const weight = z.strictObject({ node: FIELDS.node[0], weight: FIELDS.weight[0] });
+
+function read<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
+  // A POST without a body tells nothing more.
+  const received = body ?? {};
+  const parsed = schema.safeParse(received);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const name = String(issue?.path[0] ?? '');
+  if (Object.hasOwn(FIELDS, name)) {
+    const value = (received as Record<string, unknown>)[name];
+    throw argument(FIELDS[name as keyof typeof FIELDS][1], name, show(value));
+  }
+  const keys = Object.keys(schema.shape);
+  const expected = keys.length === 0 ? 'nothing' : `a map of ${keys.join(', ')}`;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+  throw argument(expected, 'the request', show(unknown ?? received));
+}
+
+function argument(expected: string, path: string, received: string): FlowsieveError {
+  const message = expectedSentence(expected, path, received);
+  return new FlowsieveError('FLOWSIEVE_ARGUMENT', message, { path });
+}
+
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
+export function parseDrain(body: unknown): DrainRequest {
+  return read(drain, body);
+}
+
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything at all */
+export function parseNothing(body: unknown): void {
+  read(nothing, body);
+}
+
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
+export function parseWeight(body: unknown): WeightRequest {
+  return read(weight, body);
+}

@@ -1,0 +1,80 @@
+import type { AdminClient } from '../admin/index.js';
+import { FlowsieveError } from '../errors/index.js';
+import { type AskOptions, client } from './ask.js';
+import { columns, print, printJson } from './output.js';
+import { printDrain } from './status.js';
+
+// The commands that make a running node do something: drain, resume, weight; and its audit.
+
+/** Options of `flowsieve drain`. */
+export interface DrainCommandOptions extends AskOptions {
+  deadline?: number;
+  wait?: boolean;
+}
+
+const POLL_MS = 1000;
+
+/** `flowsieve drain`: gives the node's buckets away; with --wait until the node has left. */
+export async function drainCommand(options: DrainCommandOptions): Promise<void> {
+  const asked = client(options);
+  await asked.drain({ deadline: options.deadline });
+  if (options.wait) await untilLeft(asked, options);
+  else if (options.json) printJson({ draining: true });
+  else print('The node drains; status says how it goes.');
+}
+
+async function untilLeft(asked: AdminClient, { json }: AskOptions): Promise<void> {
+  for (;;) {
+    const { state, drain = null } = await asked.status();
+    if (json) printJson({ state, drain });
+    else if (state === 'left') print('The node has left.');
+    else if (drain) printDrain(drain, Date.now() / 1000);
+    if (state === 'left') return;
+    if (drain === null && state !== 'draining') {
+      throw new FlowsieveError(
+        'FLOWSIEVE_STATE',
+        `Expected the node to drain until it leaves but received the state ${state}: somebody has resumed it.`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** `flowsieve resume`: ends a drain, or lets a node that has left come back. */
+export async function resumeCommand(options: AskOptions): Promise<void> {
+  await client(options).resume();
+  if (options.json) printJson({ resumed: true });
+  else print('The node takes part again.');
+}
+
+/** `flowsieve weight NODE W`: changes a member's weight until its configuration says otherwise. */
+export async function weightCommand(
+  node: string,
+  weight: number,
+  options: AskOptions,
+): Promise<void> {
+  await client(options).weight(node, weight);
+  if (options.json) printJson({ node, weight });
+  else print(`${node} has weight ${weight}, until its configuration says otherwise.`);
+}
+
+/**
+ * `flowsieve audit`: whether each opening packet was taken exactly once. The exit status is 1 when
+ * one was not.
+ */
+export async function auditCommand(options: AskOptions): Promise<number> {
+  const audit = await client(options).audit();
+  if (options.json) printJson(audit);
+  else {
+    const rows = audit.epochs.map(({ epoch, verdict, seen, taken, nodes }) => [
+      epoch,
+      verdict,
+      seen,
+      taken,
+      nodes.map(({ name, taken: own }) => `${name} ${own}`).join(', '),
+    ]);
+    print(columns(['epoch', 'verdict', 'seen', 'taken', 'by'], rows));
+    if (audit.silent.length > 0) print(`nothing heard from ${audit.silent.join(', ')}`);
+  }
+  return audit.epochs.some(({ verdict }) => verdict === 'differs') ? 1 : 0;
+}

@@ -1,0 +1,147 @@
+import { type Configuration, resolveDistribution, resolveSettings } from '../config/index.js';
+import {
+  awaitNative,
+  type NativeEngine,
+  type NativeImported,
+  type NodeIndexes,
+  nativeCriteria,
+  nativeTransition,
+  RECORD_BYTES,
+} from '../native/index.js';
+import type { ListBlock } from '../peers/index.js';
+import type { ListKind, PlaneWork, View } from '../protocol/index.js';
+
+// The data plane as the protocol sees it: what it asks for in its words is done here with the
+// engine's. A call returns when all workers have done it, between two of their bursts.
+
+/** Records in one block of a list: what holds a worker up for some ten microseconds. */
+const BLOCK_RECORDS = 2048;
+/** An index that no node has: nobody owns a bucket before there is a view. */
+const NOBODY = 0xffff;
+
+/** What a piece of work has come to. */
+export interface PlaneDone {
+  /** The workers have connections of which other nodes may have noted another owner. */
+  readonly contested: boolean;
+}
+
+/** The engine of one node, in the protocol's words. */
+export class Plane {
+  private order: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly engine: NativeEngine,
+    private readonly config: Configuration,
+    private readonly indexes: NodeIndexes,
+  ) {}
+
+  /** Does `work` after everything that was asked for before. */
+  do(work: PlaneWork): Promise<PlaneDone> {
+    const done = this.order.then(() => this.perform(work));
+    this.order = done.catch(() => {});
+    return done;
+  }
+
+  /** Past `until` (milliseconds of the monotonic clock) no connection is opened. */
+  lease(until: number): void {
+    const end = Number.isFinite(until) ? BigInt(Math.floor(until * 1e6)) : 2n ** 64n - 1n;
+    this.engine.setOpenUntil(end);
+  }
+
+  /** This node has left: nothing is its own any more, open connections included. */
+  async forsake(): Promise<void> {
+    await this.order;
+    await awaitNative(this.engine.replaceCriteria(noCriteria(this.config, this.indexes)));
+    await awaitNative(this.engine.adopt([this.indexes.of(this.config.node)]));
+  }
+
+  /** A list for another node, in blocks. */
+  async *list(kind: ListKind, to: string): AsyncGenerator<ListBlock> {
+    const target = this.indexes.of(to);
+    for (let worker = 0; worker < this.config.workers; worker += 1) {
+      let cursor = 0n;
+      do {
+        const piece = await awaitNative(
+          this.engine.exportList(kind, target, worker, cursor, BLOCK_RECORDS),
+        );
+        cursor = piece.cursor;
+        // An empty piece is given, too: whoever takes it dates the one that is made next.
+        yield { records: piece.records, now: piece.now, names: this.indexes.names() };
+      } while (cursor !== 0n);
+    }
+  }
+
+  /** Merges a block of another node's list. */
+  merge({ records, now, names }: ListBlock, kind: ListKind): Promise<NativeImported> {
+    const owners = Uint16Array.from(names, (name) => this.indexes.of(name));
+    return awaitNative(this.engine.importList(records, now, owners, kind));
+  }
+
+  /** How many records of `kind` there are, as far as `wanted` says so. */
+  async count(kind: ListKind, wanted: (record: Buffer) => boolean): Promise<number> {
+    let count = 0;
+    for await (const { records } of this.list(kind, this.config.node)) {
+      for (let at = 0; at < records.length; at += RECORD_BYTES) {
+        if (wanted(records.subarray(at, at + RECORD_BYTES))) count += 1;
+      }
+    }
+    return count;
+  }
+
+  private async perform(work: PlaneWork): Promise<PlaneDone> {
+    const { engine } = this;
+    switch (work.work) {
+      case 'install':
+        await awaitNative(engine.replaceCriteria(this.criteria(work.view)));
+        if (work.dead.length > 0) await awaitNative(engine.adopt(this.indexesOf(work.dead)));
+        return { contested: await this.hasContested() };
+      case 'prepare':
+      case 'takeover': {
+        const distribution = resolveSettings(work.transition.next.criteria.settings);
+        const transition = nativeTransition(work.transition, distribution, this.indexes);
+        await awaitNative(engine[work.work](transition));
+        break;
+      }
+      case 'hold':
+        await awaitNative(engine.hold());
+        break;
+      case 'release':
+        await awaitNative(engine.release());
+        break;
+      case 'acquire':
+        // What is held may be of a connection that is adopted.
+        if (work.dead.length > 0) await awaitNative(engine.adopt(this.indexesOf(work.dead)));
+        await awaitNative(engine.acquire(this.indexesOf(work.from)));
+        break;
+      case 'clear':
+        await awaitNative(engine.clearContested());
+        break;
+    }
+    return { contested: false };
+  }
+
+  private indexesOf(names: readonly string[]): number[] {
+    return names.map((name) => this.indexes.of(name));
+  }
+
+  private criteria({ allocation, criteria }: View) {
+    const distribution = resolveSettings(criteria.settings);
+    return nativeCriteria(this.config, this.config.node, allocation, this.indexes, distribution);
+  }
+
+  private async hasContested(): Promise<boolean> {
+    const snapshots = await awaitNative(this.engine.snapshot());
+    return snapshots.some(({ contested }) => contested > 0);
+  }
+}
+
+/**
+ * The criteria of a node that has no view yet: every bucket is nobody's, and nothing is noted, since
+ * whose it is cannot be said.
+ */
+export function noCriteria(config: Configuration, indexes: NodeIndexes) {
+  const { buckets } = resolveDistribution(config);
+  const allocation = { epoch: 0, names: [], owners: new Uint16Array(buckets) };
+  const criteria = nativeCriteria(config, config.node, allocation, indexes);
+  return { ...criteria, owners: criteria.owners.map(() => NOBODY), tracking: 'own' as const };
+}
