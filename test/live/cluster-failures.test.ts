@@ -34,12 +34,14 @@ function askedBefore(victim: ClusterNode, at: number, owner: OwnerOf) {
   return (one: OpeningFate): boolean => one.at <= at && owner(one) === victim.name;
 }
 
-/** From the failure to the first connection that another node accepted in the victim's buckets. */
+/**
+ * From the failure to the first SYN-ACK in the victim's buckets, by the wire: on a machine that all
+ * nodes share, the client itself may come to see it much later.
+ */
 function firstAccepted(account: Account, victim: ClusterNode, at: number, owner: OwnerOf): number {
-  const accepted = account.openings
-    .filter((one) => one.node !== null && one.node !== victim.name && owner(one) === victim.name)
-    .map((one) => one.at + (one.connectMs ?? 0) - at)
-    .filter((ms) => ms > 0);
+  const accepted = account.wire
+    .filter((one) => owner(one) === victim.name && (one.answeredMs ?? 0) > at)
+    .map((one) => (one.answeredMs ?? 0) - at);
   return Math.min(...accepted);
 }
 
