@@ -15,10 +15,14 @@ namespace {
 constexpr uint64_t kRestlessPercent = 80;
 constexpr uint64_t kRestedPercent = 50;
 
-bool set_policy(pid_t thread, int policy) {
-  const sched_param lowest{.sched_priority = sched_get_priority_min(policy)};
-  return sched_setscheduler(thread, policy, &lowest) == 0;
+/// `above`: how far above the lowest priority of that policy.
+bool set_policy(pid_t thread, int policy, int above = 0) {
+  const sched_param wanted{.sched_priority = sched_get_priority_min(policy) + above};
+  return sched_setscheduler(thread, policy, &wanted) == 0;
 }
+
+/// Of the threads that decide packets.
+constexpr int kFirst = 1;
 
 uint64_t thread_cpu_ns() {
   timespec used{};
@@ -39,13 +43,19 @@ Status run_in_real_time() {
   return ok_status();
 }
 
+void GivesWay::go_first() {
+  goes_first_ = sched_getscheduler(0) == SCHED_RR && set_policy(0, SCHED_RR, kFirst);
+}
+
 void GivesWay::measure(uint64_t now_ns) {
   const uint64_t cpu_ns = thread_cpu_ns();
   const uint64_t percent = (cpu_ns - window_begin_cpu_ns_) * 100 / (now_ns - window_begin_ns_);
   if (!gave_way_ && percent > kRestlessPercent) {
     gave_way_ = sched_getscheduler(0) == SCHED_RR && set_policy(0, SCHED_OTHER);
   } else if (gave_way_ && percent < kRestedPercent) {
-    gave_way_ = !set_policy(0, SCHED_RR);
+    gave_way_ = !set_policy(0, SCHED_RR, kFirst);
+  } else if (!gave_way_ && !goes_first_) {
+    go_first();
   }
   window_begin_ns_ = now_ns;
   window_begin_cpu_ns_ = cpu_ns;

@@ -19,7 +19,9 @@ namespace flowsieve {
 /// allowed: then nothing has changed.
 Status run_in_real_time();
 
-/// Takes the thread that calls it out of real time while it has no rest, and puts it back after.
+/// Takes the thread that calls it out of real time while it has no rest, and puts it back after. In
+/// real time it goes before those that only speak: a list of a million connections, which they
+/// encrypt or read for seconds, must not keep a packet waiting, here or in another program's node.
 class GivesWay {
  public:
   /// After each round of the thread's work.
@@ -33,10 +35,12 @@ class GivesWay {
  private:
   static constexpr uint64_t kWindowNs = 100'000'000;
   void measure(uint64_t now_ns);
+  void go_first();
 
   uint64_t window_begin_ns_ = 0;
   uint64_t window_begin_cpu_ns_ = 0;
   bool gave_way_ = false;
+  bool goes_first_ = false;
 };
 
 }  // namespace flowsieve

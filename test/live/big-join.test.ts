@@ -29,8 +29,8 @@ describe('a node that joins while a million connections are open', () => {
   }
 
   it('knows them all before it has buckets, and keeps no packet waiting', async function () {
-    if (process.env['FLOWSIEVE_BIG'] !== '1') {
-      note('PENDING: FLOWSIEVE_BIG=1 runs it; it takes two minutes and wants a machine to itself');
+    if (process.env['FLOWSIEVE_BIG'] !== '1' && process.env['CI'] !== 'true') {
+      note('SKIPPED: takes 80 s and a machine to itself; FLOWSIEVE_BIG=1 runs it, and CI does');
       this.skip();
     }
     this.timeout(240_000);

@@ -76,6 +76,27 @@ TEST_CASE("a thread in real time gives way while it has no rest") {
         }) == 0);
 }
 
+TEST_CASE("a thread that decides goes before those that speak, also when it had given way") {
+  CHECK(in_a_process([] {
+          const int lowest = sched_get_priority_min(SCHED_RR);
+          const auto priority = [] {
+            sched_param now{};
+            sched_getparam(0, &now);
+            return now.sched_priority;
+          };
+          GivesWay gives_way;
+          gives_way.look(monotonic_ns());
+          if (const Status done = run_in_real_time(); !done) return refused(done);
+          if (priority() != lowest) return 2;
+          std::this_thread::sleep_for(std::chrono::milliseconds(150));
+          gives_way.look(monotonic_ns());
+          if (priority() != lowest + 1) return 3;
+          if (!becomes(gives_way, true, std::chrono::microseconds(0))) return 4;
+          if (!becomes(gives_way, false, std::chrono::milliseconds(1))) return 5;
+          return priority() == lowest + 1 ? 0 : 6;
+        }) == 0);
+}
+
 TEST_CASE("a thread that never was in real time does not come there by having rest") {
   CHECK(in_a_process([] {
           if (sched_getscheduler(0) != SCHED_OTHER) return 77;
