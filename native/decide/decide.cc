@@ -38,7 +38,7 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
   if (mine && !context.may_open && (opening || inherited || left)) [[unlikely]] {
     // Past its lease this node may have been declared dead, and another answers: what comes anew,
     // what this node has only inherited, and what was opened while it saw nothing.
-    const bool follows = !opening && !left && subject.packet->kind == Kind::kFlow;
+    const bool follows = !left && subject.packet->kind == Kind::kFlow;
     if (follows) update_status(subject, slot, context);
     decision.verdict = Verdict::kDiscard;
     decision.packet_class = 0;

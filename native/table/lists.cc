@@ -58,22 +58,26 @@ bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes) {
          !Wheel::is_later(record.opened, record.last_seen);
 }
 
-ConnectionTable::Arrival ConnectionTable::receive(Record& record, uint64_t& hash, Tick sender_now,
-                                                  Tick now, Trust trust) {
-  if (!is_well_formed(record, sender_now, options_.nodes)) return Arrival::kRefused;
-  hash = this->hash(record.key);
+/// Makes a foreign record one of this table, as far as it is known. False: it is not well-formed.
+bool ConnectionTable::translate(Record& record, Tick sender_now, Tick now) const {
+  if (!is_well_formed(record, sender_now, options_.nodes)) return false;
   // The nodes' clocks have nothing in common but their pace.
   record.last_seen = now - (sender_now - record.last_seen);
   record.opened = now - (sender_now - record.opened);
   record.flags = static_cast<uint8_t>((record.flags | kImported) & ~kContested);
   record.seen_here &= kConfirmed | kAdopted | kConcluded;
-  const Slot slot = find(record.key, hash);
+  return true;
+}
+
+ConnectionTable::Arrival ConnectionTable::receive(const Record& record, Slot slot, Tick now,
+                                                  Trust trust) {
   // Of its own connections a node knows best: what others have noted makes none.
   const bool own = slot != kNoSlot && records_[slot].owner == options_.self;
   if (record.owner == options_.self && (record.seen_here & kConfirmed) == 0 && !own) {
     return Arrival::kKnown;
   }
-  return slot == kNoSlot ? Arrival::kUnknown : merge(slot, record, trust);
+  if (slot != kNoSlot) return merge(slot, record, trust);
+  return is_over(record, now) ? Arrival::kKnown : Arrival::kUnknown;
 }
 
 /// Whether a list may change the owner of the connection.
@@ -110,6 +114,7 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   // Who pulls the tables was away, and may have missed packets.
   const bool missed = trust == Trust::kAll && record.status > ours.status;
   if (missed || (ours.flags & (kMidstream | kImported)) != 0) complete(slot, record, trust);
+  if (!agreed && !believed) return kept;
   // What somebody noted weighs less than what the owner itself has said.
   const bool confirmed = (record.seen_here & kConfirmed) != 0;
   // Except what this node only inherited before it came: there the tables know better.
@@ -120,7 +125,7 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   if ((confirmed || trust == Trust::kAll) && (record.seen_here & kAdopted) == 0) {
     clear_seen_here(slot, kAdopted);
   }
-  if (agreed || !believed) return kept;
+  if (agreed) return kept;
   // What its owner has only inherited ends at the client's next packet, here as well.
   clear_seen_here(slot, kAdopted);
   add_seen_here(slot, record.seen_here & kAdopted);

@@ -149,9 +149,11 @@ class ConnectionTable {
   void clear_seen_here(Slot slot, uint8_t bits) {
     records_[slot].seen_here &= static_cast<uint8_t>(~bits);
   }
-  /// The connection's time is over, though advance() may not have come to it.
-  bool is_over(Slot slot, Tick now) const {
-    return !Wheel::is_later(deadline(records_[slot]), now);
+  /// The connection's time is over, though advance() may not have come to it: then it is not there
+  /// any more, and only its slot is still taken.
+  bool is_over(Slot slot, Tick now) const { return is_over(records_[slot], now); }
+  bool is_over(const Record& record, Tick now) const {
+    return !Wheel::is_later(deadline(record), now);
   }
 
   /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot,
@@ -187,6 +189,7 @@ class ConnectionTable {
   ///                    concluded (kConcluded) counts for less than its owner's word
   ///   port reuse       of two connections with one key the later stands, by when they were opened
   ///                    and that the earlier has closed; an own one gives way when closed here
+  /// A connection whose time is over is not entered, and one of ours is as if it were not there.
   /// Merging a list twice is merging it once; of lists about the same connections that name the
   /// same owners the order does not matter. Times are taken from the record relative to
   /// `sender_now`. Records that are not well-formed are refused and counted.
@@ -235,9 +238,10 @@ class ConnectionTable {
   Slot find_victim(uint64_t hash, bool openings_too);
   Slot victim_in(uint32_t chunk, bool openings_too) const;
   Slot put(const Record& record, uint64_t hash);
-  /// What an import does with one record; translates its times.
-  enum class Arrival : uint8_t { kRefused, kKnown, kDisputed, kCorrected, kFull, kUnknown };
-  Arrival receive(Record& record, uint64_t& hash, Tick sender_now, Tick now, Trust trust);
+  /// What an import does with one record.
+  enum class Arrival : uint8_t { kKnown, kDisputed, kCorrected, kFull, kUnknown };
+  Arrival receive(const Record& record, Slot slot, Tick now, Trust trust);
+  bool translate(Record& record, Tick sender_now, Tick now) const;
   Arrival merge(Slot slot, const Record& record, Trust trust);
   bool believes(Trust trust, const Record& record, const Record& ours) const;
   void reconsider(Slot slot, const Record& record, Trust trust);
@@ -334,11 +338,18 @@ ConnectionTable::Imported ConnectionTable::import_block(std::span<const Record> 
                                                         Listener* listener) {
   Imported result;
   for (Record record : records) {
-    uint64_t hash = 0;
-    switch (receive(record, hash, sender_now, now, trust)) {
-      case Arrival::kRefused:
-        ++result.refused;
-        break;
+    if (!translate(record, sender_now, now)) {
+      ++result.refused;
+      continue;
+    }
+    const uint64_t hash = this->hash(record.key);
+    Slot slot = find(record.key, hash);
+    if (slot != kNoSlot && is_over(slot, now)) {
+      if (listener != nullptr) listener->leaving(slot, records_[slot], true);
+      erase(slot);
+      slot = kNoSlot;
+    }
+    switch (receive(record, slot, now, trust)) {
       case Arrival::kDisputed:
         ++result.disputed;
         ++result.known;

@@ -52,7 +52,6 @@ void Worker::release() {
 Resolved Worker::acquire(std::span<const NodeIndex> losers) {
   if (!transition_) return {};
   for (const NodeIndex loser : losers) mark_acquired(loser);
-  expire_held(now_ns_);
   Resolved resolved = resolve_held();
   resolved.expired = std::exchange(expired_since_acquire_, 0);
   return resolved;
@@ -148,6 +147,7 @@ void Worker::note_in_vain(const HeldPacket& held) {
 /// Decides all over what waits; what a transition still holds stays.
 Resolved Worker::resolve_held() {
   Resolved resolved;
+  expire_held(now_ns_);
   hold_.resolve([&](const HeldPacket& held) { return resolve(held, resolved); });
   return resolved;
 }
@@ -237,13 +237,17 @@ void Worker::answer_refused(uint64_t now_ns) {
 bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
   const Packet packet = parse(frame.bytes, frame.wire_bytes, frame.link);
   const Tick received = to_tick(entry.time_ns);
-  const Slot slot = table_.find(entry.key, entry.hash);
-  if (slot == kNoSlot || table_.is_over(slot, received)) {
+  Slot slot = table_.find(entry.key, entry.hash);
+  if (slot != kNoSlot && table_.is_over(slot, now())) {
+    expire(slot);
+    slot = kNoSlot;
+  }
+  if (slot == kNoSlot) {
     if (!is_own_by_bucket(packet)) return false;
   } else {
     // Another one that was refused has opened the connection; or a list has told of it since.
     const Record& record = table_.at(slot);
-    if (record.owner != criteria_.allocation.self || table_.is_over(slot, now()) ||
+    if (record.owner != criteria_.allocation.self ||
         record.status != ConnectionStatus::kOpening || (record.seen_here & kAdopted) != 0 ||
         Wheel::is_later(record.opened, received + 1)) {
       return false;

@@ -29,6 +29,7 @@ Worker::Worker(const WorkerOptions& options, Criteria criteria, Delivery& delive
 }
 
 size_t Worker::turn(Source& source, uint64_t now_ns) {
+  pass_time(now_ns);  // also when nothing comes: what is done between two turns goes by it
   if (refused_) answer_refused(now_ns);
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;

@@ -9,7 +9,8 @@ interface PairedList {
 
 /**
  * The live worker, beside which its plain twin does the same; every difference becomes a sentence.
- * What is delivered is compared as it happens, the tables whenever a list is exported.
+ * What is delivered is compared as it happens, the tables whenever a list is given or merged and
+ * when connections were adopted.
  */
 export function pairedPlane(options: PlaneOptions, differences: string[]): Plane {
   const fast = new NativePlane(options);
@@ -26,7 +27,9 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
   function table(plane: Plane, now: number): string[] {
     return plane
       .entries(now)
-      .map(({ key, owner, status }) => `${key} of ${owner} ${status}`)
+      .map(({ key, owner, status, opened, seen }) => {
+        return `${key} of ${owner} ${status}, opened ${opened}, seen ${seen}`;
+      })
       .sort();
   }
 
@@ -56,7 +59,11 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
     takeover: (to, now) => same('takeover', fast.takeover(to, now), plain.takeover(to, now)),
     install: (criteria, now) =>
       same('install', fast.install(criteria, now), plain.install(criteria, now)),
-    adopt: (dead, now) => same('adopt', fast.adopt(dead, now), plain.adopt(dead, now)),
+    adopt: (dead, now) => {
+      const delivered = same('adopt', fast.adopt(dead, now), plain.adopt(dead, now));
+      compareTables(now);
+      return delivered;
+    },
     clearContested: () => {
       fast.clearContested();
       plain.clearContested();
@@ -82,6 +89,7 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
         fast.importList(part.fast, kind, owners, now);
         plain.importList(part.plain, kind, owners, now);
       }
+      compareTables(now);
     },
     entries: (now) => fast.entries(now),
     held: () => fast.held(),
