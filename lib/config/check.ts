@@ -1,33 +1,10 @@
-import { expectedSentence, type Problem, show } from '../errors/index.js';
-import { isGroupLinkAddress, unusableAs } from './addresses.js';
-import type { Salvaged } from './problems.js';
-import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
+import { type Problem, show } from '../errors/index.js';
+import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './check-gateway.js';
+import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
+import { SOCKET_PATH_MAX } from './schema.js';
 
 // What no single key can say: the checks that compare several. They run on the valid parts of a
 // configuration, so that one bad value does not hide what else is wrong.
-
-/** The parts of a configuration that are valid by themselves, and the node's name. */
-export type Checkable = Salvaged<ParsedConfiguration> & { readonly node: string };
-
-function problem(path: string, expected: string, received: string): Problem {
-  return { path, message: expectedSentence(expected, path, received) };
-}
-
-/** The elements that are there a second time, with their place. */
-function repeated(values: readonly (string | undefined)[]): [index: number, value: string][] {
-  const seen = new Set<string>();
-  return values.flatMap((value, index): [number, string][] => {
-    if (value === undefined) return [];
-    if (seen.has(value)) return [[index, value]];
-    seen.add(value);
-    return [];
-  });
-}
-
-function* usableAddress(path: string, address: string | undefined): Generator<Problem> {
-  const unusable = address && unusableAs(address);
-  if (unusable) yield problem(path, 'a unicast address', `${unusable}, ${show(address)}`);
-}
 
 function* checkAddresses({ addresses = [] }: Checkable): Generator<Problem> {
   for (const [index, address] of addresses.entries()) {
@@ -58,8 +35,10 @@ function* checkSyncAddresses(
   }
 }
 
-function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Problem> {
+function* checkNodes(config: Checkable): Generator<Problem> {
+  const { nodes, node } = config;
   if (!nodes || nodes.length === 0) return;
+  const addresses = clusterAddresses(config);
   const names = nodes.map((each) => each?.name);
   for (const [index, name] of repeated(names)) {
     yield problem(`nodes[${index}].name`, 'a name that no other node has', show(name));
@@ -88,15 +67,7 @@ function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Prob
 }
 
 function* checkLink({ link, linkAddress }: Checkable): Generator<Problem> {
-  if (!linkAddress || !link) return;
-  if (link === 'none') {
-    yield problem('linkAddress', 'nothing with link none', show(linkAddress));
-  } else if (isGroupLinkAddress(linkAddress) !== (link === 'multicast')) {
-    const kind = link === 'multicast' ? 'a group MAC address' : 'a unicast MAC address';
-    yield problem('linkAddress', `${kind} with link ${link}`, show(linkAddress));
-  } else if (linkAddress === 'ff:ff:ff:ff:ff:ff' || linkAddress === '00:00:00:00:00:00') {
-    yield problem('linkAddress', 'a MAC address of its own', show(linkAddress));
-  }
+  if (linkAddress && link) yield* usableLinkAddress('linkAddress', link, linkAddress);
 }
 
 /** How many bytes of key each hash function uses. */
@@ -178,8 +149,11 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
 /** Everything that is wrong between the keys. */
 export function crossCheck(config: Checkable): Problem[] {
   return [
+    ...checkNetworks(config),
+    ...checkGateway(config),
     ...checkAddresses(config),
     ...checkNodes(config),
+    ...checkReserved(config),
     ...checkLink(config),
     ...checkDistribution(config),
     ...checkSizes(config),

@@ -17,11 +17,25 @@ export type FieldName = (typeof FIELDS)[number];
 /** A protocol with timeouts of its own. */
 export type ProtocolName = (typeof PROTOCOLS)[number];
 
+/** A network on which the cluster is reached. */
+export interface NetworkConfiguration {
+  /** The interface. */
+  readonly name: string;
+  /** The cluster addresses there. */
+  readonly addresses: readonly string[];
+  /** The cluster's MAC address there in lower case, or null with link none. */
+  readonly linkAddress: string | null;
+}
+
 /** One node of the cluster. */
 export interface NodeConfiguration {
   readonly name: string;
   /** Its node address, in canonical spelling. */
   readonly address?: string | undefined;
+  /** Its further node addresses. */
+  readonly addresses?: readonly string[] | undefined;
+  /** The ports of the cluster addresses that are its alone; see {@link splitPorts}. */
+  readonly ports?: string | undefined;
   /** Its address on the sync network, when that is another; see {@link syncAddressOf}. */
   readonly sync?: string | undefined;
   /** 0: no buckets. */
@@ -41,7 +55,15 @@ export interface AdminConfiguration {
   readonly http: { readonly host: string; readonly port: number } | null;
 }
 
-type Completed = 'node' | 'nodes' | 'linkAddress' | 'admin' | 'secret';
+type Completed =
+  | 'node'
+  | 'nodes'
+  | 'addresses'
+  | 'interfaces'
+  | 'linkAddress'
+  | 'distribution'
+  | 'admin'
+  | 'secret';
 
 /**
  * A valid configuration with every default filled in, frozen all the way down.
@@ -54,8 +76,15 @@ export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> &
   readonly node: string;
   /** All nodes, at least this one, in the order of the configuration. */
   readonly nodes: readonly NodeConfiguration[];
-  /** The cluster's MAC address in lower case, or null with link none. */
+  /** The cluster addresses, of a gateway those of all networks. */
+  readonly addresses: readonly string[];
+  /** Where the cluster is reached: a server's one network, or none without `interface`. */
+  readonly interfaces: readonly NetworkConfiguration[];
+  /** The cluster's MAC address in lower case, of a gateway that on its first network, or null with link none. */
   readonly linkAddress: string | null;
+  readonly distribution: DeepReadonly<ParsedConfiguration['distribution']> & {
+    readonly symmetric: boolean;
+  };
   readonly admin: AdminConfiguration;
   /** The files of the cluster's secret and of a second one that is accepted; null without. */
   readonly secret: { readonly file: string; readonly also?: string | undefined } | null;
@@ -87,9 +116,32 @@ function effectiveTimeouts(parsed: ParsedConfiguration): ParsedConfiguration['ti
   };
 }
 
-function linkAddressOf({ link, linkAddress, cluster, addresses }: ParsedConfiguration) {
-  if (link === 'none') return null;
-  return linkAddress ?? deriveLinkAddress(link, cluster, addresses);
+function linkAddressOf(
+  { link, cluster }: ParsedConfiguration,
+  addresses: readonly string[],
+  given: string | undefined,
+): string | null {
+  return link === 'none' ? null : (given ?? deriveLinkAddress(link, cluster, addresses));
+}
+
+/** The networks, and what a server's configuration says of its only one. */
+function networksOf(
+  parsed: ParsedConfiguration,
+): Pick<Configuration, 'interface' | 'addresses' | 'linkAddress' | 'interfaces'> {
+  const networks = parsed.interfaces?.map((network) => ({
+    ...network,
+    linkAddress: linkAddressOf(parsed, network.addresses, network.linkAddress),
+  }));
+  const [first] = networks ?? [];
+  if (networks && first) {
+    const addresses = networks.flatMap((network) => network.addresses);
+    const { name, linkAddress } = first;
+    return { interface: name, addresses, linkAddress, interfaces: networks };
+  }
+  const { interface: name, addresses = [] } = parsed;
+  const linkAddress = linkAddressOf(parsed, addresses, parsed.linkAddress);
+  const interfaces = name === undefined ? [] : [{ name, addresses, linkAddress }];
+  return { interface: name, addresses, linkAddress, interfaces };
 }
 
 /** Completes a checked configuration: fills in what depends on several keys, and freezes it. */
@@ -101,9 +153,13 @@ export function complete(
   const { admin } = parsed;
   const completed: Omit<Configuration, 'warnings'> = {
     ...parsed,
+    ...networksOf(parsed),
+    distribution: {
+      ...parsed.distribution,
+      symmetric: parsed.distribution.symmetric ?? parsed.role === 'gateway',
+    },
     node,
     nodes: parsed.nodes ?? [{ name: node, weight: 1 }],
-    linkAddress: linkAddressOf(parsed),
     timeouts: effectiveTimeouts(parsed),
     secret: parsed.secret ?? null,
     admin: {

@@ -12,6 +12,7 @@ export {
   defaultSocket,
   type FieldName,
   type HashName,
+  type NetworkConfiguration,
   type NodeConfiguration,
   type ProtocolName,
   syncAddressOf,
@@ -29,5 +30,5 @@ export {
   resolveDistribution,
 } from './distribution.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
-export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS } from './schema.js';
+export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS, splitPorts } from './schema.js';
 export { SYNC_SECRET_INFO, syncSecrets } from './secrets.js';

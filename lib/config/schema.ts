@@ -31,6 +31,8 @@ export const DEVICE_NAME_MAX = 15;
 export const SOCKET_PATH_MAX = 107;
 /** The most nodes of a cluster. */
 export const NODES_MAX = 1024;
+/** The most networks of a gateway: native/engine/networks.h. */
+export const NETWORKS_MAX = 64;
 /** The most cluster addresses. */
 export const ADDRESSES_MAX = 256;
 
@@ -59,8 +61,8 @@ function oneOf<const T extends readonly string[]>(values: T, text: string, refus
   return note(z.enum(values), { expected, text, ...(refused ? { refused } : {}) });
 }
 
-function flag(text: string) {
-  return note(z.boolean(), { expected: 'true or false', text });
+function flag(text: string, derived?: string) {
+  return note(z.boolean(), { expected: 'true or false', text, ...(derived ? { derived } : {}) });
 }
 
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -139,12 +141,57 @@ function prefix(of: string) {
   return z.strictObject({ ipv4: bits(32, 'IPv4'), ipv6: bits(128, 'IPv6') }).prefault({});
 }
 
+/** Takes `first-last` apart; undefined when it is no range of ports. */
+export function splitPorts(text: string): { first: number; last: number } | undefined {
+  const match = /^([0-9]{1,5})-([0-9]{1,5})$/.exec(text);
+  if (!match) return undefined;
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  return first >= 1 && first <= last && last <= 65_535 ? { first, last } : undefined;
+}
+
+function linkAddress(text: string, derived: string) {
+  return note(z.string().refine(isLinkAddress), {
+    expected: 'a MAC address such as 02:00:5e:10:00:01',
+    text,
+    derived,
+  }).transform((mac) => mac.toLowerCase());
+}
+
+const network = z.strictObject({
+  name: device('the interface by which the network is reached'),
+  addresses: note(
+    z.array(address("the gateway's address on this network")).min(1).max(ADDRESSES_MAX),
+    {
+      expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
+      text: 'the cluster addresses on this network; all nodes have the same, in the same order',
+    },
+  ),
+  linkAddress: linkAddress(
+    "the cluster's MAC address on this network",
+    'as `linkAddress`, from the addresses of this network',
+  ).optional(),
+});
+
 const node = z.strictObject({
   name: name('the node, as `node` on that node says it'),
   address: address('its node address: packets to it are always its own').optional(),
   sync: address(
     'its address on the network on which nodes speak to each other',
     'its `address`',
+  ).optional(),
+  addresses: note(z.array(address('a node address')).max(ADDRESSES_MAX), {
+    expected: `a list of at most ${ADDRESSES_MAX} addresses`,
+    text: 'its further node addresses: on each network of a gateway it has one',
+  }).optional(),
+  ports: note(
+    z.string().refine((value) => splitPorts(value) !== undefined),
+    {
+      expected: 'a range of ports such as 20000-29999',
+      text:
+        'the ports (and ICMP identifiers) of the cluster addresses that are its alone, for connections that it ' +
+        'opens from there, itself or by translating addresses; no other node takes packets to them',
+      derived: 'none',
+    },
   ).optional(),
   weight: note(
     z
@@ -177,7 +224,10 @@ const distribution = z.strictObject({
       .refine((value) => (value & (value - 1)) === 0),
     { expected: 'a power of two from 16 to 65536', text: 'the number of buckets' },
   ).default(256),
-  symmetric: flag('both directions of a connection get the same bucket').default(false),
+  symmetric: flag(
+    'both directions of a connection get the same bucket',
+    'false; true with role gateway, which cannot do without',
+  ).optional(),
   prefixes: z
     .strictObject({ source: prefix('source'), destination: prefix('destination') })
     .prefault({}),
@@ -292,7 +342,8 @@ export const configurationSchema = z.strictObject({
   addresses: note(z.array(address('an address that all nodes share')).min(1).max(ADDRESSES_MAX), {
     expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
     text: 'the cluster addresses; all nodes have the same, in the same order',
-  }),
+    derived: 'those of `interfaces`',
+  }).optional(),
   node: name('which of the nodes this one is', 'the host name').optional(),
   nodes: note(z.array(node).min(1).max(NODES_MAX), {
     expected: `a list of 1 to ${NODES_MAX} nodes`,
@@ -302,25 +353,28 @@ export const configurationSchema = z.strictObject({
   interface: device(
     'the interface on which the packets arrive; `run` needs it, `replay` does not',
   ).optional(),
+  interfaces: note(z.array(network).min(1).max(NETWORKS_MAX), {
+    expected: `a list of 1 to ${NETWORKS_MAX} networks`,
+    text: 'with role gateway, instead of `interface`, `addresses` and `linkAddress`: the networks between which it stands',
+    derived: 'the one of `interface`',
+  }).optional(),
   topology: oneOf(['filter'], 'every node decides for itself which packets are its own', [
     'dispatcher',
   ]).default('filter'),
-  role: oneOf(['server'], 'the nodes are the servers that hold the cluster addresses', [
-    'gateway',
-  ]).default('server'),
+  role: oneOf(
+    ['server', 'gateway'],
+    'server: the nodes are the servers that hold the cluster addresses; gateway: they forward what is sent to ' +
+      "the cluster's MAC address, in both directions",
+  ).default('server'),
   link: oneOf(
     ['multicast', 'unicast', 'none'],
     'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
   ).default('multicast'),
-  linkAddress: note(z.string().refine(isLinkAddress), {
-    expected: 'a MAC address such as 02:00:5e:10:00:01',
-    text: "the cluster's MAC address",
-    derived:
-      'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +
+  linkAddress: linkAddress(
+    "the cluster's MAC address",
+    'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +
       'none; unicast: 02 and five bytes of SHA-256 of the cluster name and the first address; none: none',
-  })
-    .transform((mac) => mac.toLowerCase())
-    .optional(),
+  ).optional(),
   deliver: z
     .strictObject({
       device: device('the TUN device that is made for delivery').default('flowsieve0'),

@@ -45,10 +45,24 @@ function* clusterWarnings({ nodes, secret, quorum, cluster }: Unwarned): Generat
   }
 }
 
+function* gatewayWarnings({ role, interfaces, nodes }: Unwarned): Generator<string> {
+  if (role !== 'gateway' || nodes.length < 2) return;
+  const fewer = nodes.filter((node) => {
+    const own = [node.address, ...(node.addresses ?? [])].filter((one) => one !== undefined);
+    return own.length < interfaces.length;
+  });
+  if (fewer.length > 0) {
+    const names = fewer.map((node) => node.name).join(', ');
+    yield `${names} names fewer node addresses than the gateway has networks: what is sent to the others by way ` +
+      'of the cluster reaches any node. nodes[].addresses takes them.';
+  }
+}
+
 /** The warnings for a configuration. */
 export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
   yield* clusterWarnings(config);
+  yield* gatewayWarnings(config);
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }

@@ -47,23 +47,27 @@ function ownAddress(local: string, family: 4 | 6, length: number): Interface['ad
 }
 
 /**
- * Finds the capture interface and sees that it is up; bringing it up is the administrator's
+ * Finds the capture interfaces and sees that they are up; bringing them up is the administrator's
  * business, not ours.
  */
 export function checkCapture(options: CheckedOptions, present: readonly Interface[]): void {
-  const found = present.find((each) => each.name === options.interface);
+  for (const name of options.interfaces) checkInterface(name, present);
+}
+
+function checkInterface(name: string, present: readonly Interface[]): void {
+  const found = present.find((each) => each.name === name);
   if (found === undefined) {
     const names = present.map((each) => each.name).join(', ') || 'none';
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected the name of an interface of this host for interface but received "${options.interface}"; there is: ${names}.`,
+      `Expected the name of an interface of this host for interface but received "${name}"; there is: ${names}.`,
       { path: 'interface' },
     );
   }
   if (!found.up) {
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected an interface that is up for interface but received ${options.interface}, which is down.`,
+      `Expected an interface that is up for interface but received ${name}, which is down.`,
       { path: 'interface' },
     );
   }

@@ -13,6 +13,8 @@
 //                 without.
 //   stacked       the same behind two tags: there the network header begins with the inner tag, so
 //                 the offsets are four bytes larger.
+//   link          with role gateway: IP packets in frames to the cluster's MAC address, whatever their
+//                 addresses, with tags or without. The kernel must not forward them by itself.
 //   resolution4   ARP requests for a cluster address. arp_ignore silences the capture interface
 //                 itself; this silences its VLAN interfaces, and hosts with
 //                 conf/all/arp_ignore = 3 (sysctls.ts).
@@ -40,7 +42,14 @@ export interface GuardCounter {
 }
 
 /** The rules of the guard, each with its counter. */
-export const GUARD_RULES = ['ipv4', 'ipv6', 'stacked', 'resolution4', 'resolution6'] as const;
+export const GUARD_RULES = [
+  'ipv4',
+  'ipv6',
+  'stacked',
+  'link',
+  'resolution4',
+  'resolution6',
+] as const;
 
 /** The name of a rule of the guard. */
 export type GuardRule = (typeof GUARD_RULES)[number];
@@ -73,7 +82,7 @@ export function planGuard(options: CheckedOptions): HostChange {
     kind: 'nftTable',
     target: `netdev ${tableName(options.cluster)}`,
     previous: null,
-    set: `drop for ${addresses} on ${options.interface}`.slice(0, 1000),
+    set: `drop for ${addresses} on ${options.interfaces.join(', ')}`.slice(0, 1000),
   };
 }
 
@@ -85,7 +94,7 @@ export async function installGuard(options: CheckedOptions): Promise<void> {
     if (!(error instanceof ProgramError)) throw error;
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected a kernel with nftables ingress hooks (NF_TABLES_NETDEV) on ${options.interface} but nft said: ${error.said}.`,
+      `Expected a kernel with nftables ingress hooks (NF_TABLES_NETDEV) on ${options.interfaces.join(', ')} but nft said: ${error.said}.`,
       { cause: error },
     );
   }
@@ -111,7 +120,8 @@ export function guardScript(options: CheckedOptions): string {
     ...addressSet('addresses4', 'ipv4_addr', ipv4),
     ...addressSet('addresses6', 'ipv6_addr', ipv6),
     '  chain ingress {',
-    `    type filter hook ingress device "${options.interface}" priority ${PRIORITY}; policy accept;`,
+    `    type filter hook ingress ${devicesOf(options)} priority ${PRIORITY}; policy accept;`,
+    ...linkRules(options),
     '    ip daddr @addresses4 counter name ipv4 drop',
     '    ip6 daddr @addresses6 counter name ipv6 drop',
     '    arp operation request arp daddr ip @addresses4 counter name resolution4 drop',
@@ -122,6 +132,19 @@ export function guardScript(options: CheckedOptions): string {
     '}',
     '',
   ].join('\n');
+}
+
+function devicesOf({ interfaces }: CheckedOptions): string {
+  const names = interfaces.map((name) => `"${name}"`);
+  return names.length === 1 ? `device ${names[0]}` : `devices = { ${names.join(', ')} }`;
+}
+
+// Heartbeats go to the same MAC address, with an EtherType of their own, and must come through.
+function linkRules({ gateway }: CheckedOptions): string[] {
+  if (gateway === null) return [];
+  const to = [...new Set(gateway.linkAddresses)].join(', ');
+  const ip = 'meta protocol { ip, ip6, 0x8100, 0x88a8 }';
+  return [`    ether daddr { ${to} } ${ip} counter name link drop`];
 }
 
 function addressSet(name: string, type: string, addresses: readonly ClusterAddress[]): string[] {
@@ -182,6 +205,7 @@ function count(
     ipv4: of('ipv4'),
     ipv6: of('ipv6'),
     stacked: of('stacked'),
+    link: of('link'),
     resolution4: of('resolution4'),
     resolution6: of('resolution6'),
   };

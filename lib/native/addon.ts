@@ -28,6 +28,18 @@ export interface NativeCriteria {
   owners: Uint16Array;
   tracking: 'observe' | 'own';
   monitoring: boolean;
+  /** The nodes forward: a connection does not end with its node. */
+  forwards: boolean;
+}
+
+/** What is one node's by configuration: an address and a range of ports, both ends included. */
+export interface NativeReservation {
+  /** Sixteen bytes. */
+  address: Uint8Array;
+  firstPort: number;
+  lastPort: number;
+  /** Node index. */
+  owner: number;
 }
 
 /** The way to the next criteria: what a transition of the protocol is for one node. */
@@ -49,8 +61,10 @@ export interface NativeWorkerOptions {
   /** Owners in imported records are below this. */
   nodes: number;
   self: number;
-  /** Sixteen bytes an address; null: every IP packet is the cluster's. */
+  /** Sixteen bytes an address; null: every IP packet is the cluster's, or a gateway's. */
   addresses: Uint8Array | null;
+  /** Without addresses: only what is sent to one of these is the cluster's; none: everything. */
+  linkAddresses: string[];
   bothDirections: boolean;
   sampleEvery: number;
   fragments: { held: number; heldBytes: number; holdSeconds: number };
@@ -69,6 +83,16 @@ export interface NativeEngineOptions {
   device: string;
   link: 'multicast' | 'unicast' | 'none';
   linkAddress: string;
+  /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
+  networks: NativeNetwork[] | null;
+}
+
+/** One of a gateway's networks. */
+export interface NativeNetwork {
+  interface: string;
+  linkAddress: string;
+  /** Sixteen bytes an address. */
+  addresses: Uint8Array;
 }
 
 /** Counters by position in the {@link NativeVocabulary}. */
@@ -208,6 +232,8 @@ interface NativeLease {
 }
 
 export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
+  /** What is one node's by configuration, from now on. */
+  reserve(reservations: readonly NativeReservation[]): Promise<void>;
   start(): void;
   /** Ends the threads; devices and tables stay, and can be read. */
   stop(): Promise<void>;

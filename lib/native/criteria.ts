@@ -5,12 +5,14 @@ import {
   PROTOCOLS,
   type ResolvedDistribution,
   resolveDistribution,
+  splitPorts,
 } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
 import type { Transition } from '../protocol/index.js';
 import type {
   NativeCriteria,
   NativeDistribution,
+  NativeReservation,
   NativeTransition,
   NativeWorkerOptions,
 } from './addon.js';
@@ -91,6 +93,7 @@ export function nativeCriteria(
     owners: allocation.owners.map((owner) => index[owner] ?? 0),
     tracking: config.tracking,
     monitoring: config.monitoring,
+    forwards: config.role === 'gateway',
   };
 }
 
@@ -114,6 +117,30 @@ export function nativeTransition(
   };
 }
 
+/**
+ * What the configuration gives to one node, whatever tables and allocation say: ports of the cluster
+ * addresses, and a gateway's node addresses, which also come by way of the cluster.
+ */
+export function nativeReservations(
+  config: Configuration,
+  indexes: NodeIndexes,
+): NativeReservation[] {
+  return config.nodes.flatMap(({ name, address, addresses = [], ports }) => {
+    const owner = indexes.of(name);
+    const range = ports === undefined ? undefined : splitPorts(ports);
+    const shared = range
+      ? config.addresses.map((each) => reservation(each, range.first, range.last, owner))
+      : [];
+    if (config.role !== 'gateway') return shared;
+    const own = address === undefined ? addresses : [address, ...addresses];
+    return [...shared, ...own.map((each) => reservation(each, 0, 0xffff, owner))];
+  });
+}
+
+function reservation(address: string, firstPort: number, lastPort: number, owner: number) {
+  return { address: Buffer.from(addressBytes(address)), firstPort, lastPort, owner };
+}
+
 /** What differs between the ways to use a worker. */
 export interface WorkerUse {
   /** Every IP packet is the cluster's; without a configuration of its own. */
@@ -124,6 +151,11 @@ export interface WorkerUse {
   sampleEvery: number;
 }
 
+/** Addresses as they cross: sixteen bytes each. */
+export function nativeAddresses(addresses: readonly string[]): Buffer {
+  return Buffer.concat(addresses.map((address) => addressBytes(address)));
+}
+
 /** A worker of node `self`; with several workers each gets its part of the tables. */
 export function nativeWorkerOptions(
   config: Configuration,
@@ -132,6 +164,8 @@ export function nativeWorkerOptions(
   use: WorkerUse,
 ): NativeWorkerOptions {
   const { tables, fragments, timeouts, sync } = config;
+  const gateway = config.role === 'gateway';
+  const linkAddresses = config.interfaces.flatMap(({ linkAddress }) => linkAddress ?? []);
   return {
     capacity: tables.connections,
     openingShare: tables.openingShare,
@@ -141,9 +175,8 @@ export function nativeWorkerOptions(
     }),
     nodes: 0xffff,
     self: indexes.of(self),
-    addresses: use.everything
-      ? null
-      : Buffer.concat(config.addresses.map((address) => addressBytes(address))),
+    addresses: use.everything || gateway ? null : nativeAddresses(config.addresses),
+    linkAddresses: gateway && !use.everything ? linkAddresses : [],
     bothDirections: use.bothDirections,
     sampleEvery: use.sampleEvery,
     fragments: {

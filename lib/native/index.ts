@@ -19,8 +19,10 @@ export {
 export { type Counts, classesOf, nameCounters, vocabulary } from './counters.js';
 export {
   NodeIndexes,
+  nativeAddresses,
   nativeCriteria,
   nativeDistribution,
+  nativeReservations,
   nativeTransition,
   nativeWorkerOptions,
 } from './criteria.js';

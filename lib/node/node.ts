@@ -13,6 +13,7 @@ import {
   type NativeWorkerSnapshot,
   NodeIndexes,
   nameCounters,
+  nativeReservations,
   RECORD_BYTES,
   readAll,
   readRecord,
@@ -35,6 +36,7 @@ import { Departure, othersIn } from './departure.js';
 import {
   captureInterface,
   configuredOf,
+  hostOptions,
   openEngine,
   peersConfiguration,
   refuseClashes,
@@ -96,7 +98,6 @@ const { version } = JSON.parse(
 /** What a node is put together from. */
 interface NodeParts {
   readonly config: Configuration;
-  readonly captured: string;
   readonly indexes: NodeIndexes;
   readonly host: Host;
   readonly engine: NativeEngine;
@@ -172,10 +173,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     const indexes = new NodeIndexes();
     indexes.of(config.node);
     const host = await Host.prepare({
-      cluster: config.cluster,
-      addresses: config.addresses,
-      interface: captured,
-      device: config.deliver.device,
+      ...hostOptions(config, captured),
       onNotice: (sentence) => logger.info(sentence),
       // Beside the socket: nodes that share a host have one each.
       runDirectory: options.runDirectory ?? dirname(config.admin.socket),
@@ -183,13 +181,14 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     let engine: NativeEngine | undefined;
     let node: Node | undefined;
     try {
-      await refuseClashes(config, captured);
+      await refuseClashes(config);
       engine = openEngine(config, captured, indexes);
+      await awaitNative(engine.reserve(nativeReservations(config, indexes)));
       await host.addTun();
       callNative(() => engine?.start());
       // Before the first heartbeat, and when the workers are there.
       if (options.inRealTime) runInRealTime(logger);
-      node = new Node({ config, captured, indexes, host, engine, logger });
+      node = new Node({ config, indexes, host, engine, logger });
       await node.meetPeers();
       node.shell.begin();
       await awaitNative(engine.announce());
@@ -227,6 +226,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     if (changed.size === 0) return;
     if (next.nodes.length > 1) this.peers?.configure(peersConfiguration(next));
     this.config = next;
+    await awaitNative(this.engine.reserve(nativeReservations(next, this.indexes)));
     await this.meetPeers();
     this.shell.feed({ type: 'configure', configured: configuredOf(next) });
     this.logger.info({ keys: [...changed] }, 'configuration taken over');
@@ -289,7 +289,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       uptime: (Date.now() - this.startedAt) / 1000,
       version,
       pid: process.pid,
-      interface: this.config.interface ?? '',
+      interface: this.config.interfaces.map(({ name }) => name).join(', '),
       addresses: this.config.addresses,
       counters,
       workers,
@@ -346,17 +346,11 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
-    this.peers ??= await startPeers(
-      this.config,
-      this.parts.captured,
-      this.shell.state().incarnation,
-      this.logger,
-      {
-        onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
-        onMessage: (from, message) => this.takeMessage(from, message),
-        onList: (to, { kind, epoch }) => this.shell.serve(to, kind, epoch),
-      },
-    );
+    this.peers ??= await startPeers(this.config, this.shell.state().incarnation, this.logger, {
+      onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
+      onMessage: (from, message) => this.takeMessage(from, message),
+      onList: (to, { kind, epoch }) => this.shell.serve(to, kind, epoch),
+    });
     this.shell.speakTo(this.peers);
   }
 

@@ -50,6 +50,7 @@ export class NativePlane implements Plane {
         nodes: 0xffff,
         self,
         addresses: clusterAddresses(),
+        linkAddresses: [],
         bothDirections: false,
         sampleEvery: 0,
         fragments: { held: 16, heldBytes: 65_536, holdSeconds: 1 },
@@ -70,7 +71,15 @@ export class NativePlane implements Plane {
   private native(criteria: PlaneCriteria): NativeCriteria {
     const { self, tracking } = this.options;
     const { epoch, owners, distribution } = criteria;
-    return { distribution: distribution.native, epoch, self, owners, tracking, monitoring: true };
+    return {
+      distribution: distribution.native,
+      epoch,
+      self,
+      owners,
+      tracking,
+      monitoring: true,
+      forwards: false,
+    };
   }
 
   private toCome(transition: PlaneTransition): NativeTransition {

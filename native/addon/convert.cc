@@ -95,7 +95,30 @@ Criteria to_criteria(const Napi::Object& from) {
   criteria.allocation.owner.assign(owners.Data(), owners.Data() + owners.ElementLength());
   criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
   criteria.monitoring = boolean(from, "monitoring");
+  criteria.forwards = boolean(from, "forwards");
   return criteria;
+}
+
+Scope to_open_scope(const Napi::Array& link_addresses) {
+  if (link_addresses.Length() == 0) return Scope::of_everything();
+  std::vector<LinkAddress> all;
+  for (uint32_t i = 0; i < link_addresses.Length(); ++i) {
+    all.push_back(to_mac(link_addresses.Get(i)));
+  }
+  return Scope::of_gateway(std::move(all));
+}
+
+Reserved to_reserved(const Napi::Array& from) {
+  std::vector<Reservation> list;
+  for (uint32_t i = 0; i < from.Length(); ++i) {
+    const auto each = from.Get(i).As<Napi::Object>();
+    const std::vector<Address> address = to_addresses(each.Get("address"));
+    if (address.size() != 1) refuse(from.Env(), "Expected one address in a reservation.");
+    list.push_back({address[0], static_cast<uint16_t>(number(each, "firstPort")),
+                    static_cast<uint16_t>(number(each, "lastPort")),
+                    static_cast<NodeIndex>(number(each, "owner"))});
+  }
+  return Reserved(std::move(list));
 }
 
 WorkerOptions to_worker_options(const Napi::Object& from) {
@@ -123,8 +146,8 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
   options.hold.hold_ns =
       static_cast<uint64_t>(from.Get("holdMs").As<Napi::Number>().DoubleValue() * 1e6);
   const Napi::Value addresses = from.Get("addresses");
-  options.scope =
-      addresses.IsNull() ? Scope::of_everything() : Scope::of_addresses(to_addresses(addresses));
+  options.scope = addresses.IsNull() ? to_open_scope(from.Get("linkAddresses").As<Napi::Array>())
+                                     : Scope::of_addresses(to_addresses(addresses));
   options.both_directions = boolean(from, "bothDirections");
   options.sample_every = number(from, "sampleEvery");
   return options;

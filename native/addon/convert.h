@@ -26,11 +26,13 @@ T value_or_throw(Napi::Env env, Result<T> result) {
 
 /// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets}
 DistributionOptions to_distribution(const Napi::Object& from);
-/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring}
+/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring, forwards}
 Criteria to_criteria(const Napi::Object& from);
 /// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,
-/// bothDirections, sampleEvery, fragments, holdBytes, holdMs}
+/// linkAddresses: string[] (without addresses: a gateway's), bothDirections, sampleEvery, fragments, holdBytes, holdMs}
 WorkerOptions to_worker_options(const Napi::Object& from);
+/// {address: Buffer(16), firstPort, lastPort, owner}[]
+Reserved to_reserved(const Napi::Array& from);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.
 std::vector<Address> to_addresses(const Napi::Value& buffer);

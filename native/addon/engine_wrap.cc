@@ -12,6 +12,17 @@ LinkMode to_link_mode(const std::string& name) {
   return name == "none" ? LinkMode::kNone : LinkMode::kMulticast;
 }
 
+std::vector<GatewayNetwork> to_networks(const Napi::Array& from) {
+  std::vector<GatewayNetwork> networks;
+  for (uint32_t i = 0; i < from.Length(); ++i) {
+    const auto network = from.Get(i).As<Napi::Object>();
+    networks.push_back({network.Get("interface").As<Napi::String>().Utf8Value(),
+                        to_mac(network.Get("linkAddress")),
+                        to_addresses(network.Get("addresses"))});
+  }
+  return networks;
+}
+
 EngineOptions to_engine_options(const Napi::Object& from) {
   EngineOptions options;
   const auto worker = from.Get("worker").As<Napi::Object>();
@@ -21,7 +32,12 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   options.device = from.Get("device").As<Napi::String>().Utf8Value();
   options.link = to_link_mode(from.Get("link").As<Napi::String>().Utf8Value());
   if (options.link != LinkMode::kNone) options.cluster_mac = to_mac(from.Get("linkAddress"));
-  options.addresses = to_addresses(worker.Get("addresses"));
+  const Napi::Value networks = from.Get("networks");
+  if (networks.IsArray()) {
+    options.networks = to_networks(networks.As<Napi::Array>());
+  } else {
+    options.addresses = to_addresses(worker.Get("addresses"));
+  }
   return options;
 }
 
@@ -38,6 +54,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
       {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
        InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
        InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+       InstanceMethod<&Self::reserve>("reserve"),
        InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
        InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
        InstanceMethod<&Self::takeover>("takeover"),
@@ -112,6 +129,11 @@ Napi::Value EngineWrap::announce(const Napi::CallbackInfo& info) {
 
 void EngineWrap::set_open_until(const Napi::CallbackInfo& info) {
   open_engine(info.Env())->set_open_until(to_uint64(info[0]));
+}
+
+Napi::Value EngineWrap::reserve(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [reserved = to_reserved(info[0].As<Napi::Array>())](
+                                  Engine& engine) { engine.reserve(reserved); });
 }
 
 Napi::Value EngineWrap::prepare(const Napi::CallbackInfo& info) {

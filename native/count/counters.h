@@ -84,6 +84,7 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Class6,             class6,             "unknown, bucket is another's: discarded")                                  \
   X(Delivered,          delivered,          "packets delivered")                                                        \
   X(DeliveredBytes,     deliveredBytes,     "IP bytes delivered")                                                       \
+  X(Reserved,           reserved,           "packets to what the configuration gives to one node: its addresses and ports")         \
   X(Discarded,          discarded,          "packets of other nodes")                                                   \
   X(DiscardedBytes,     discardedBytes,     "IP bytes of other nodes")                                                  \
   X(Watched,            watched,            "packets that this node sent from a cluster address")                       \

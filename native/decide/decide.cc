@@ -50,7 +50,7 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
     context.counters.add(Count::kErrorsFollowed);
   } else {
     update_status(subject, slot, context);
-    if (mine && inherited && !ends_with_its_node(record.key)) [[unlikely]] {
+    if (mine && inherited && !ends_with_its_node(record.key, context.criteria)) [[unlikely]] {
       context.table.add_seen_here(slot, kAnswered);
     }
   }
@@ -217,10 +217,11 @@ Decision watch(const Subject& subject, Slot slot, Context& context) {
 /// rest of the connection decided meanwhile, or only another node's list says that the connection
 /// has closed, this node is behind that one, and the SYN came before the close. When the connection
 /// was opened says nothing: that was its first SYN, and this one may be a repetition.
-bool reopens(const Subject& subject, const Record& record, Tick received) {
+bool reopens(const Subject& subject, const Record& record, const Context& context) {
   const Packet& packet = *subject.packet;
+  const Tick received = context.now;
   if (!packet.opening || packet.kind != Kind::kFlow || subject.waited) return false;
-  if (is_orphaned(record)) return true;
+  if (is_orphaned(record, context.criteria)) return true;
   if (record.status != ConnectionStatus::kClosing) return false;
   return (record.flags & kImported) == 0 || (record.seen_here & kClosedHere) != 0 ||
          Wheel::is_later(received, record.last_seen + kClosedApart);
@@ -243,6 +244,15 @@ bool is_decided_anew(const Subject& subject, const Record& record, const Context
   if (claim.hold || claim.owner == criteria.allocation.self) return true;
   // Where every packet looks like the first, the second says nothing about the first one's answer.
   return packet.opening && (claim.owner != record.owner || !is_noted(claim, criteria));
+}
+
+/// A packet to what the configuration gives to one node.
+Decision by_configuration(const Subject& subject, Context& context) {
+  const bool mine = subject.reserved == context.criteria.allocation.self;
+  context.counters.add(Count::kReserved);
+  return {.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+          .owner = subject.reserved,
+          .reserved = true};
 }
 
 /// The connection in `slot` makes place for another, or for another decision.
@@ -273,6 +283,7 @@ bool opens(const Packet& packet) {
 
 Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
   if (subject.watched) return watch(subject, slot, context);
+  if (subject.reserved != kNobody) [[unlikely]] return by_configuration(subject, context);
   if (subject.follower) {
     const Decision decision = follow_first(subject, slot, context);
     count_class(context, decision.packet_class);
@@ -280,7 +291,7 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
   }
 
   NodeIndex owner_before = 0;
-  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context.now);
+  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context);
   if (reopened) {
     owner_before = context.table.at(slot).owner;
     leave(slot, context);

@@ -22,6 +22,7 @@
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
 #include "count/counters.h"
+#include "decide/reserved.h"
 #include "decide/transition.h"
 #include "packet/packet.h"
 #include "table/table.h"
@@ -45,6 +46,8 @@ struct Criteria {
   Allocation allocation;
   Tracking tracking = Tracking::kObserve;
   bool monitoring = true;  ///< follow the status; without it entries only age
+  /// The nodes forward (gateways): a connection does not end with its node.
+  bool forwards = false;
 };
 
 /// A packet with its place in the table.
@@ -58,6 +61,7 @@ struct Subject {
   /// It was held, while packets that came after it were decided.
   bool waited = false;
   Verdict first = Verdict::kPass;  ///< of a follower: what its first fragment's verdict was
+  NodeIndex reserved = kNobody;    ///< whose it is by configuration (decide/reserved.h)
 };
 
 struct Decision {
@@ -70,6 +74,7 @@ struct Decision {
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
+  bool reserved = false;     ///< the configuration decided: in no class, and without a lease
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
 };
 

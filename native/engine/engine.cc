@@ -44,13 +44,23 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   }
   const WorkerOptions part = part_of(options.worker, options.workers, 0);
   if (Status fits = ConnectionTable::check(part.table); !fits) return fits;
+  auto parts = options.networks.empty() ? open_server(options) : open_gateway(options);
+  if (!parts) return parts.error();
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    lanes_.push_back(std::make_unique<Lane>(std::move(parts.value()[i]),
+                                            part_of(options.worker, options.workers, i), criteria));
+  }
+  return ok_status();
+}
+
+Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& options) {
   auto link = read_link(options.interface);
   if (!link) return link.error();
   if (options.link != LinkMode::kNone) {
     auto joined =
         Membership::join(link.value(), needed_memberships(options.cluster_mac, options.addresses));
     if (!joined) return joined.error();
-    membership_.emplace(std::move(joined.value()));
+    memberships_.push_back(std::move(joined.value()));
   }
   RingOptions ring_options;
   ring_options.interface = options.interface;
@@ -63,6 +73,7 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   auto queues = TunDelivery::open(tun_options, options.workers);
   if (!queues) return queues.error();
 
+  std::vector<Lane::Parts> all;
   for (uint32_t i = 0; i < options.workers; ++i) {
     Lane::Parts parts{std::move(rings.value()[i]), std::move(watches.value()[i]),
                       std::move(queues.value()[i]), nullptr};
@@ -72,10 +83,28 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
       if (!responder) return responder.error();
       parts.responder = std::move(responder.value());
     }
-    lanes_.push_back(std::make_unique<Lane>(std::move(parts),
-                                            part_of(options.worker, options.workers, i), criteria));
+    all.push_back(std::move(parts));
   }
-  return ok_status();
+  return all;
+}
+
+Result<std::vector<Lane::Parts>> Engine::open_gateway(const EngineOptions& options) {
+  auto memberships = join_networks(options.networks);
+  if (!memberships) return memberships.error();
+  memberships_ = std::move(memberships.value());
+  auto joined = open_networks(options.networks, options.workers);
+  if (!joined) return joined.error();
+  auto queues = TunDelivery::open(TunOptions{.device = options.device}, options.workers);
+  if (!queues) return queues.error();
+
+  std::vector<Lane::Parts> all;
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    JoinedNetworks& networks = joined.value()[i];
+    all.push_back({std::move(networks.source), nullptr, std::move(queues.value()[i]),
+                   std::move(networks.responder),
+                   uint64_t{RingOptions{}.slots} * options.networks.size()});
+  }
+  return all;
 }
 
 Engine::~Engine() {
@@ -149,6 +178,12 @@ uint64_t Engine::adopt(std::span<const NodeIndex> dead) {
 
 void Engine::clear_contested() {
   call_all([](Worker& worker) { worker.clear_contested(); });
+}
+
+void Engine::reserve(const Reserved& reserved) {
+  for (const auto& lane : lanes_) {
+    lane->call([copy = reserved](Worker& worker) mutable { worker.reserve(std::move(copy)); });
+  }
 }
 
 void Engine::set_open_until(uint64_t ns) {

@@ -20,6 +20,7 @@
 
 #include "base/status.h"
 #include "engine/lane.h"
+#include "engine/networks.h"
 #include "engine/snapshot.h"
 #include "wire/link.h"
 
@@ -35,6 +36,8 @@ struct EngineOptions {
   LinkMode link = LinkMode::kMulticast;
   Mac cluster_mac{};
   std::vector<Address> addresses;
+  /// A gateway's networks, instead of `interface`, `cluster_mac` and `addresses`; empty: a server.
+  std::vector<GatewayNetwork> networks;
 };
 
 class Engine {
@@ -64,6 +67,8 @@ class Engine {
   /// of their buckets; how many those were.
   uint64_t adopt(std::span<const NodeIndex> dead);
   void clear_contested();
+  /// What is a certain node's by configuration, from now on.
+  void reserve(const Reserved& reserved);
   /// From the next burst on no connections are opened past `ns` (CLOCK_MONOTONIC; UINT64_MAX: no
   /// end). Never waits.
   void set_open_until(uint64_t ns);
@@ -88,11 +93,13 @@ class Engine {
  private:
   Engine() = default;
   Status open(const EngineOptions& options, const Criteria& criteria);
+  Result<std::vector<Lane::Parts>> open_server(const EngineOptions& options);
+  Result<std::vector<Lane::Parts>> open_gateway(const EngineOptions& options);
   template <typename Letter>
   void call_all(Letter letter);
 
-  // Goes last: while a lane lives, frames to the cluster MAC must keep coming.
-  std::optional<Membership> membership_;
+  // Go last: while a lane lives, frames to the cluster MAC must keep coming.
+  std::vector<Membership> memberships_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 };
 

@@ -22,12 +22,14 @@ namespace flowsieve {
 
 class Lane {
  public:
-  /// The parts, opened; `responder` is null where nobody asks for link addresses.
+  /// The parts, opened. `watch` is null where both directions come by the ring, `responder` where
+  /// nobody asks for link addresses.
   struct Parts {
-    std::unique_ptr<RingSource> ring;
+    std::unique_ptr<Source> ring;
     std::unique_ptr<WatchSource> watch;
     std::unique_ptr<TunDelivery> delivery;
-    std::unique_ptr<LinkResponder> responder;
+    std::unique_ptr<AnnouncingResponder> responder;
+    uint64_t slots = RingOptions{}.slots;  ///< frames that may wait in the ring
   };
 
   Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria);
@@ -71,9 +73,9 @@ class Lane {
   /// The sources' losses are counted with the rest. On the worker's thread, as from call().
   void collect_drops() {
     worker_.collect_drops(*parts_.ring);
-    worker_.collect_drops(*parts_.watch);
+    if (parts_.watch) worker_.collect_drops(*parts_.watch);
   }
-  LinkResponder* responder() { return parts_.responder.get(); }
+  AnnouncingResponder* responder() { return parts_.responder.get(); }
 
  private:
   void run();

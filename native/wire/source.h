@@ -33,6 +33,7 @@ struct Frame {
   uint64_t time_ns = 0;     ///< of arrival, by the worker's clock; 0 = when it is looked at
   LinkType link = LinkType::kEthernet;
   bool outgoing = false;   ///< this node sent it
+  uint8_t ingress = 0;     ///< by which of several interfaces it came
   OffloadHeader offload;   ///< GSO and partial checksum state; offsets from the frame's first byte
   bool partial = false;    ///< `bytes` are only the headers' part; complete() fetches the rest
   uint16_t handle = 0;     ///< the source's own mark for complete(); nobody else reads it

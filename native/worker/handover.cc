@@ -14,7 +14,8 @@ bool contains(std::span<const NodeIndex> nodes, NodeIndex node) {
 
 /// An opening packet that the table gave to this node: it comes again.
 bool is_opening_of_own(const Packet& packet, const Decision& decision) {
-  return packet.opening && !decision.by_bucket && decision.verdict == Verdict::kDeliver;
+  return packet.opening && !decision.by_bucket && !decision.reserved &&
+         decision.verdict == Verdict::kDeliver;
 }
 
 /// What has waited, as the decision looks at it; `packet` is its packet, or a copy to be changed.

@@ -75,6 +75,9 @@ void Worker::scope_burst() {
     const bool to_cluster = options_.scope.contains(packet.ip_destination);
     in_scope_[i] =
         frame.outgoing ? from_cluster : to_cluster || (options_.both_directions && from_cluster);
+    if (options_.scope.is_gateway()) [[unlikely]] {
+      in_scope_[i] = options_.scope.forwards(frame.bytes, frame.link, packet);
+    }
     if (!in_scope_[i]) {
       counters_.add(Count::kPassed);
       continue;
@@ -85,6 +88,7 @@ void Worker::scope_burst() {
     subjects_[i].watched = frame.outgoing || !to_cluster;
     subjects_[i].unshared = frame.outgoing;
     subjects_[i].follower = false;
+    subjects_[i].reserved = reserved_for(packet.flow);
   }
 }
 
@@ -208,7 +212,8 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .watched = !options_.scope.contains(packet.ip_destination),
                   .unshared = frame.outgoing,
                   .follower = true,
-                  .first = static_cast<Verdict>(datagram.verdict)};
+                  .first = static_cast<Verdict>(datagram.verdict),
+                  .reserved = reserved_for(packet.flow)};
   return decide_subject(frame, subject, table_.hash(subject.key));
 }
 

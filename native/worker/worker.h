@@ -96,6 +96,9 @@ class Worker : private ConnectionListener {
   /// are looked at.
   void age(uint64_t now_ns, size_t budget);
 
+  /// What is a certain node's by configuration. Takes effect with the next turn.
+  void reserve(Reserved reserved) { reserved_ = std::move(reserved); }
+
   /// Takes effect with the next turn. The table stays as it is: that is the point. Ends a
   /// transition; what is still held is decided by the new criteria.
   void replace_criteria(Criteria criteria);
@@ -177,6 +180,9 @@ class Worker : private ConnectionListener {
 
   void parse_burst();
   void scope_burst();
+  NodeIndex reserved_for(const Key& flow) const {
+    return reserved_.empty() ? kNobody : reserved_.owner_of(flow);
+  }
   void find_burst();
   void decide_burst(Source& source, uint64_t now_ns);
   void deliver_burst();
@@ -231,6 +237,7 @@ class Worker : private ConnectionListener {
 
   WorkerOptions options_;
   Criteria criteria_;
+  Reserved reserved_;
   Delivery& delivery_;
   Responder* responder_;
   Ledger* ledger_;

@@ -58,6 +58,7 @@ export const STATUS: Status = {
         ipv4: { packets: 5, bytes: 300 },
         ipv6: { packets: 0, bytes: 0 },
         stacked: { packets: 0, bytes: 0 },
+        link: { packets: 0, bytes: 0 },
         resolution4: { packets: 0, bytes: 0 },
         resolution6: { packets: 0, bytes: 0 },
       },

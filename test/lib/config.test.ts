@@ -230,7 +230,7 @@ describe('configuration: what is refused', () => {
     ['deliver.device', { deliver: { device: 'up/down' } }],
     ['deliver.device', { interface: 'flowsieve0' }],
     ['topology', { topology: 'dispatcher' }],
-    ['role', { role: 'gateway' }],
+    ['role', { role: 'router' }],
     ['tracking', { tracking: 'os' }],
     ['distribution.hash', { distribution: { hash: 'md5' } }],
     ['distribution.fields', { distribution: { fields: [] } }],
@@ -297,8 +297,8 @@ describe('configuration: what is refused', () => {
   }
 
   it('what a later version will have is said to be missing here', () => {
-    const problems = refused({ topology: 'dispatcher', role: 'gateway', tracking: 'os' });
-    assert.deepEqual([...problems.keys()], ['topology', 'role', 'tracking']);
+    const problems = refused({ topology: 'dispatcher', tracking: 'os' });
+    assert.deepEqual([...problems.keys()], ['topology', 'tracking']);
     for (const message of problems.values())
       assert.match(message, /which this version does not have\.$/);
   });
