@@ -245,6 +245,7 @@ Napi::Value vocabulary(const Napi::CallbackInfo& info) {
   made.Set("hashLayoutVersion", kHashLayoutVersion);
   made.Set("recordBytes", static_cast<uint32_t>(sizeof(Record)));
   made.Set("endedBytes", static_cast<uint32_t>(sizeof(Ended)));
+  made.Set("expectationBytes", static_cast<uint32_t>(sizeof(Expectation)));
   return made;
 }
 

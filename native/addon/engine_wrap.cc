@@ -61,6 +61,9 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
        InstanceMethod<&Self::adopt>("adopt"),
        InstanceMethod<&Self::clear_contested>("clearContested"),
+       InstanceMethod<&Self::expect>("expect"), InstanceMethod<&Self::unexpect>("unexpect"),
+       InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+       InstanceMethod<&Self::expectations>("expectations"),
        InstanceMethod<&Self::export_list>("exportList"),
        InstanceMethod<&Self::import_list>("importList"),
        InstanceMethod<&Self::connections>("connections"),
@@ -178,6 +181,31 @@ Napi::Value EngineWrap::adopt(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineWrap::clear_contested(const Napi::CallbackInfo& info) {
   return do_later(info.Env(), [](Engine& engine) { engine.clear_contested(); });
+}
+
+Napi::Value EngineWrap::expect(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(),
+      [expectation = to_expectation(info[0])](Engine& engine) { return engine.expect(expectation); },
+      from_outcome);
+}
+
+/// unexpect(owner, id)
+Napi::Value EngineWrap::unexpect(const Napi::CallbackInfo& info) {
+  const auto owner = static_cast<NodeIndex>(info[0].As<Napi::Number>().Uint32Value());
+  return ask_later(
+      info.Env(),
+      [owner, id = to_uint64(info[1])](Engine& engine) { return engine.unexpect(owner, id); },
+      [](Napi::Env env, bool was_there) { return Napi::Boolean::New(env, was_there); });
+}
+
+Napi::Value EngineWrap::clear_expectations(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.clear_expectations(); });
+}
+
+Napi::Value EngineWrap::expectations(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(), [](Engine& engine) { return engine.expectations(); }, from_expectations);
 }
 
 Napi::Value EngineWrap::export_list(const Napi::CallbackInfo& info) {

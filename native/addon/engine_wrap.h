@@ -32,6 +32,10 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value replace_criteria(const Napi::CallbackInfo& info);
   Napi::Value adopt(const Napi::CallbackInfo& info);
   Napi::Value clear_contested(const Napi::CallbackInfo& info);
+  Napi::Value expect(const Napi::CallbackInfo& info);
+  Napi::Value unexpect(const Napi::CallbackInfo& info);
+  Napi::Value clear_expectations(const Napi::CallbackInfo& info);
+  Napi::Value expectations(const Napi::CallbackInfo& info);
   Napi::Value export_list(const Napi::CallbackInfo& info);
   Napi::Value import_list(const Napi::CallbackInfo& info);
   Napi::Value connections(const Napi::CallbackInfo& info);

@@ -133,6 +133,35 @@ ExportRequest to_export_request(const Napi::CallbackInfo& info, uint32_t workers
   return request;
 }
 
+Expectation to_expectation(const Napi::Value& value) {
+  const auto bytes = value.As<Napi::Uint8Array>();
+  Expectation expectation;
+  if (bytes.ByteLength() == sizeof(Expectation)) {
+    std::memcpy(&expectation, bytes.Data(), sizeof(Expectation));
+    if (is_well_formed(expectation)) return expectation;
+  }
+  refuse(value.Env(), "Expected a well-formed expectation of 64 bytes but received " +
+                          std::to_string(bytes.ByteLength()) + " others.");
+}
+
+Napi::Value from_outcome(Napi::Env env, Expectations::Outcome outcome) {
+  static constexpr const char* kNames[] = {"done", "full", "nodeFull",
+                                           "masks", "taken", "malformed"};
+  return Napi::String::New(env, kNames[static_cast<size_t>(outcome)]);
+}
+
+Napi::Value from_expectations(Napi::Env env, const ExpectationList& list) {
+  auto matched = Napi::Float64Array::New(env, list.matched.size());
+  for (size_t i = 0; i < list.matched.size(); ++i) {
+    matched[i] = static_cast<double>(list.matched[i]);
+  }
+  auto made = Napi::Object::New(env);
+  made.Set("expectations", from_structs(env, list.expectations));
+  made.Set("matched", matched);
+  made.Set("now", list.now);
+  return made;
+}
+
 Napi::Value from_block(Napi::Env env, const RecordBlock& block) {
   auto made = Napi::Object::New(env);
   made.Set("records", from_structs(env, block.records));

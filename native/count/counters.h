@@ -108,7 +108,8 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Contested,          contested,          "connections opened while a handover moved their bucket")                   \
   X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
   X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
-  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards")
+  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards") \
+  X(Expected,           expected,           "packets of unknown connections that an expectation gave to its owner")
 // clang-format on
 
 enum class Count : uint8_t {

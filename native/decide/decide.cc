@@ -84,6 +84,7 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, cons
       initial_flags(*subject.packet) | (subject.reversed ? kClientIsDestination : 0) |
       (opening ? 0 : kMidstream) | (how.contested ? kContested : 0));
   record.reopened = how.reopened;
+  record.expected = decision.expected;
   if (record.status == ConnectionStatus::kClosing) record.seen_here = kClosedHere;
   if (how.contested && context.listener) context.listener->contested(record);
   const Inserted inserted = context.table.insert(record, hash, context.listener);
@@ -106,10 +107,11 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, cons
   return inserted.slot;
 }
 
-/// What the allocation says of a packet.
+/// What the allocation and the expectations say of a packet.
 struct Ruling {
   uint32_t bucket;
   Claim claim;
+  Expected expected;
 };
 
 Ruling rule(const Subject& subject, const Context& context) {
@@ -117,7 +119,17 @@ Ruling rule(const Subject& subject, const Context& context) {
   const Criteria& criteria = context.criteria;
   const NodeIndex self = criteria.allocation.self;
   const HeaderFields fields = header_fields(packet.flow);
-  Ruling ruling{.bucket = criteria.distribution.bucket(fields), .claim = {}};
+  Ruling ruling{.bucket = criteria.distribution.bucket(fields), .claim = {}, .expected = {}};
+  if (context.expectations != nullptr) [[unlikely]] {
+    ruling.expected = context.expectations->match(packet.flow);
+    if (const Expectation* match = ruling.expected.match) {
+      // Its owner has it by name: no handover is concerned. Without the entry, the owner of the
+      // bucket would take it for its own once the expectation has ended.
+      ruling.claim = {.owner = match->owner, .tracked = true};
+      ruling.claim.contested = ruling.expected.doubt != nullptr && match->owner == self;
+      return ruling;
+    }
+  }
   ruling.claim.owner = criteria.allocation.owner[ruling.bucket];
   // An error opens nothing, so two answers to it could do no harm, and it never waits.
   if (context.transition && packet.kind == Kind::kFlow) [[unlikely]] {
@@ -126,6 +138,8 @@ Ruling rule(const Subject& subject, const Context& context) {
   if (context.former && ruling.claim.owner == self) [[unlikely]] {
     ruling.claim.contested |= !context.former->gives(fields, ruling.bucket, self);
   }
+  // It is about to be another's: not all nodes may have noted this one.
+  if (ruling.expected.doubt != nullptr && ruling.claim.owner == self) ruling.claim.contested = true;
   return ruling;
 }
 
@@ -133,11 +147,24 @@ bool is_noted(const Claim& claim, const Criteria& criteria) {
   return claim.tracked || criteria.tracking == Tracking::kObserve;
 }
 
+/// Books a packet that the expectations have to do with.
+void heed(const Expected& expected, const Subject& subject, const Decision& decision,
+          Context& context) {
+  if (expected.match != nullptr) {
+    context.counters.add(Count::kExpected);
+    context.expectations->count(*expected.match);
+  }
+  // What both the one before and the one after leave to each other is decided once more.
+  if (expected.doubt != nullptr && decision.owner != context.criteria.allocation.self) {
+    context.expectations->leave(*expected.doubt, subject.key);
+  }
+}
+
 /// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
 Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
-  const auto [bucket, claim] = rule(subject, context);
+  const auto [bucket, claim, expected] = rule(subject, context);
   Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;
@@ -145,6 +172,8 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   decision.owner = claim.owner;
   decision.hold = claim.hold;
   if (decision.hold) return decision;
+  decision.expected = expected.match != nullptr;
+  if (context.expectations != nullptr) [[unlikely]] heed(expected, subject, decision, context);
   const bool mine = decision.owner == criteria.allocation.self;
   decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
   if (mine && !context.may_open) [[unlikely]] {
@@ -237,6 +266,8 @@ bool is_decided_anew(const Subject& subject, const Record& record, const Context
       (record.seen_here & kConfirmed) != 0) {
     return false;
   }
+  // Its owner has it by name, not by a bucket that has another owner now.
+  if (record.expected) return false;
   if (!context.transition && record.epoch == criteria.allocation.epoch) return false;
   const Packet& packet = *subject.packet;
   if (packet.kind != Kind::kFlow || !opens(packet)) return false;

@@ -15,6 +15,9 @@
 //
 // Own and others stand in one table; an entry is "own" when its owner is this node.
 //
+// A packet of unknown connection that is expected (decide/expectations.h) belongs to the node that
+// expects it, whatever its bucket: "the bucket is mine" is then "I expect it".
+//
 // While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
 // lease a node opens nothing: decide/transition.h.
 #pragma once
@@ -22,6 +25,7 @@
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
 #include "count/counters.h"
+#include "decide/expectations.h"
 #include "decide/reserved.h"
 #include "decide/transition.h"
 #include "packet/packet.h"
@@ -70,7 +74,8 @@ struct Decision {
   Slot slot = kNoSlot;       ///< of the connection, when it is tracked
   NodeIndex owner = 0;       ///< the node whose packet this is; meaningless for kPass
   uint32_t bucket = 0;       ///< only when the bucket decided
-  bool by_bucket = false;    ///< the allocation decided, not the table
+  bool by_bucket = false;    ///< the allocation decided, or an expectation: not the table
+  bool expected = false;     ///< an expectation decided
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
@@ -101,6 +106,7 @@ struct Context {
   const Transition* transition = nullptr;  ///< null: the allocation is not changing
   const Former* former = nullptr;          ///< null: nobody decides by earlier criteria any more
   bool may_open = true;                    ///< the lease has not run out
+  Expectations* expectations = nullptr;    ///< null: nobody expects anything
 };
 
 /// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "engine/expected.h"
 #include "engine/lists.h"
 #include "engine/routing.h"
 
@@ -168,12 +169,48 @@ void Engine::replace_criteria(const Criteria& criteria) {
 }
 
 uint64_t Engine::adopt(std::span<const NodeIndex> dead) {
-  call_all([&](Worker& worker) { worker.recall(dead); });
+  call_all([&](Worker& worker) {
+    worker.forget_expectations(dead);
+    worker.recall(dead);
+  });
   uint64_t adopted = 0;
   for (const auto& lane : lanes_) {
     adopted += adopt_in_steps([&](auto letter) { return lane->call(letter); }, dead);
   }
   return adopted;
+}
+
+Expectations::Outcome Engine::expect(const Expectation& expectation) {
+  auto outcome = Expectations::Outcome::kDone;
+  for (const auto& lane : lanes_) {
+    lane->decide_received();
+    outcome = expect_in_steps([&](auto letter) { return lane->call(letter); }, expectation);
+    if (outcome != Expectations::Outcome::kDone) break;
+  }
+  return outcome;
+}
+
+bool Engine::unexpect(NodeIndex owner, uint64_t id) {
+  bool was_there = false;
+  for (const auto& lane : lanes_) {
+    lane->decide_received();
+    was_there |= lane->call([=](Worker& worker) { return worker.unexpect(owner, id); });
+  }
+  return was_there;
+}
+
+void Engine::clear_expectations() {
+  call_all([](Worker& worker) { worker.clear_expectations(); });
+}
+
+ExpectationList Engine::expectations() {
+  ExpectationList list;
+  for (const auto& lane : lanes_) {
+    ExpectationList part = room_for_expectations();
+    lane->call([&](Worker& worker) { list_expectations(worker, part); });
+    list += std::move(part);
+  }
+  return list;
 }
 
 void Engine::clear_contested() {

@@ -63,12 +63,19 @@ class Engine {
   void takeover(const Transition& transition);
   /// Each worker first decides all that its ring has received by now: it was sent before the change.
   void replace_criteria(const Criteria& criteria);
-  /// Answers what the dead should have answered lately, then gives their connections to the owners
-  /// of their buckets; how many those were.
+  /// Forgets what the dead expected, answers what they should have answered lately, then gives
+  /// their connections to the owners of their buckets; how many those were.
   uint64_t adopt(std::span<const NodeIndex> dead);
   void clear_contested();
   /// What is a certain node's by configuration, from now on.
   void reserve(const Reserved& reserved);
+  /// An expectation as it stands now, on every worker, each of which first decides all that its
+  /// ring has received. All have the same, so they answer alike.
+  Expectations::Outcome expect(const Expectation& expectation);
+  /// It is over, likewise. False when it was not there.
+  bool unexpect(NodeIndex owner, uint64_t id);
+  void clear_expectations();
+  ExpectationList expectations();
   /// From the next burst on no connections are opened past `ns` (CLOCK_MONOTONIC; UINT64_MAX: no
   /// end). Never waits.
   void set_open_until(uint64_t ns);

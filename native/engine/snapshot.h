@@ -30,4 +30,11 @@ struct RecordBlock {
   Tick now = 0;         ///< to which the records' times compare
 };
 
+/// The expectations of one node's workers, which all have the same.
+struct ExpectationList {
+  std::vector<Expectation> expectations;
+  std::vector<uint64_t> matched;  ///< for each, how many packets have met it
+  Tick now = 0;                   ///< to which the expectations' times compare
+};
+
 }  // namespace flowsieve

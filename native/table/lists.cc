@@ -52,7 +52,8 @@ bool is_well_formed(const Key& key) {
 }  // namespace
 
 bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes) {
-  return is_well_formed(record.key) && record.reopened <= 1 && record.zero == 0 &&
+  return is_well_formed(record.key) && record.reopened <= 1 &&
+         record.expected <= 1 && (record.zero[0] | record.zero[1] | record.zero[2]) == 0 &&
          record.status <= ConnectionStatus::kClosing && record.owner < nodes &&
          sender_now - record.last_seen <= kTimeoutMax &&
          !Wheel::is_later(record.opened, record.last_seen);
@@ -131,6 +132,7 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   add_seen_here(slot, record.seen_here & kAdopted);
   if (!confirmed) clear_seen_here(slot, kConfirmed);
   set_owner(slot, record.owner);
+  ours.expected = record.expected;
   return Arrival::kCorrected;
 }
 

@@ -151,6 +151,7 @@ void ConnectionTable::set_owner(Slot slot, uint16_t owner) {
   own_ -= record.owner == options_.self;
   own_ += owner == options_.self;
   record.owner = owner;
+  record.expected = 0;
 }
 
 TableSizes ConnectionTable::sizes() const {

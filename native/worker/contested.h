@@ -41,6 +41,12 @@ class ContestedList {
     records_.clear();
     unlisted_ = 0;
   }
+  /// Forgets all but those for which keep(const Record&) is true.
+  template <typename Keep>
+  void keep_if(Keep keep) {
+    std::erase_if(records_, [&](const Record& record) { return !keep(record); });
+    unlisted_ = 0;
+  }
 
   std::span<const Record> records() const { return records_; }
   uint64_t unlisted() const { return unlisted_; }

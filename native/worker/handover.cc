@@ -84,13 +84,14 @@ void Worker::replace_criteria(Criteria criteria) {
 void Worker::clear_contested() {
   former_.reset();
   for (const Record& record : contested_.records()) {
+    if (is_in_doubt(record)) continue;
     const Slot slot = table_.find(record.key, table_.hash(record.key));
     if (slot != kNoSlot) table_.clear_flags(slot, kContested);
   }
   // What the list had no room for keeps its flag, but is of an earlier epoch than whatever will be
   // contested next.
   if (contested_.unlisted() > 0) contested_since_ = criteria_.allocation.epoch;
-  contested_.clear();
+  contested_.keep_if([this](const Record& record) { return is_in_doubt(record); });
 }
 
 /// Puts a packet aside whose owner a handover has yet to tell. Its later fragments wait as they
@@ -261,6 +262,8 @@ bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
                         .unshared = false,
                         .follower = false};
   const Decision decision = decide_at(frame, subject, entry.hash, received);
+  // It may have become expected, and another's by that.
+  if (decision.verdict != Verdict::kDeliver) return false;
   if (decision.packet_class == 1) audit_.take(entry.epoch, entry.key);
   const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes};
   deliver({&accepted, 1});

@@ -138,6 +138,23 @@ class Worker : private ConnectionListener {
   /// more are.
   void clear_contested();
 
+  // Expected connections (docs/decisions/expected-connections.md). Before a state is taken over
+  // or an expectation is gone, the caller has everything decided that had been received.
+
+  /// Enters an expectation, or moves its state on. `room` becomes the worker's when it has none
+  /// yet: memory is taken by the caller, not between two bursts. What was left to others while this
+  /// node's own was pending is forgotten when that becomes active.
+  Expectations::Outcome expect(const Expectation& expectation,
+                               std::unique_ptr<Expectations>& room);
+  /// It is over. What was left to its owner while it was ending is forgotten, unless the owner has
+  /// said that it has it. False when it was not there.
+  bool unexpect(NodeIndex owner, uint64_t id);
+  /// Those of nodes that are dead or have left; before their connections are adopted.
+  void forget_expectations(std::span<const NodeIndex> owners);
+  void clear_expectations();
+  /// Null: none ever was.
+  const Expectations* expectations() const { return expectations_.get(); }
+
   static constexpr uint64_t kListEnd = UINT64_MAX;
   /// Copies up to out.size() records for node `to` from `cursor` (0 at first) on, and returns how
   /// many; looks at about `looks` places at most. That none came is not the end: that the cursor
@@ -224,6 +241,11 @@ class Worker : private ConnectionListener {
   bool open_recalled(const Frame& frame, const RecallRing::Entry& entry, Packet& packet,
                      std::span<const NodeIndex> dead);
 
+  // worker/expected.cc
+  void look_at_expectations();
+  void settle_left(NodeIndex owner, uint64_t id, bool forget);
+  bool is_in_doubt(const Record& record) const;
+
   // worker/lists.cc
   size_t export_contested(ListKind kind, NodeIndex to, uint64_t& cursor, std::span<Record> out,
                           size_t looks) const;
@@ -258,6 +280,8 @@ class Worker : private ConnectionListener {
   RecallRing recall_;
   bool refused_ = false;  // the recall may have packets that were refused past the lease
   Audit audit_;
+  std::unique_ptr<Expectations> expectations_;
+  Expectations* expected_ = nullptr;  // the same; null while there are none
 
   // One burst, structure of arrays: each verb walks one of them.
   std::array<Frame, kBurst> frames_;
