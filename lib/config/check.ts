@@ -1,5 +1,6 @@
 import { expectedSentence, type Problem, show } from '../errors/index.js';
 import { isGroupLinkAddress, unusableAs } from './addresses.js';
+import { checkRules } from './check-rules.js';
 import type { Salvaged } from './problems.js';
 import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
 
@@ -182,6 +183,7 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkNodes(config),
     ...checkLink(config),
     ...checkDistribution(config),
+    ...checkRules(config),
     ...checkSizes(config),
     ...checkPlaces(config),
   ];

@@ -13,6 +13,8 @@ export interface HostOptions {
   readonly interface: string;
   /** The TUN device that delivers (`deliver.device`). */
   readonly device: string;
+  /** What the kernel may choose as a source by itself (`deliver.source`); default `node`. */
+  readonly source?: 'node' | 'any';
   /**
    * Where the journal is kept; default `/run/flowsieve`. Nodes of one cluster on one
    * host need one each.
@@ -34,6 +36,7 @@ export interface CheckedOptions {
   readonly addresses: readonly ClusterAddress[];
   readonly interface: string;
   readonly device: string;
+  readonly source: 'node' | 'any';
   readonly runDirectory: string;
   readonly onNotice: (sentence: string) => void;
 }
@@ -67,6 +70,7 @@ export function checkOptions(options: HostOptions): CheckedOptions {
     addresses: checkAddresses(options.addresses),
     interface: options.interface,
     device,
+    source: options.source ?? 'node',
     runDirectory: options.runDirectory ?? '/run/flowsieve',
     onNotice: options.onNotice ?? (() => {}),
   };
@@ -82,6 +86,11 @@ function checkAddresses(addresses: readonly string[]): ClusterAddress[] {
   }
   if (seen.size === 0) throw argument('at least one IP address', 'addresses', addresses);
   return [...seen.values()];
+}
+
+/** The family of an address that has been checked. */
+export function familyOfAddress(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
 }
 
 /** The spelling that `ip` prints too: the kernel's, which is RFC 5952's. */

@@ -65,6 +65,7 @@ import {
   memberStatuses,
   peerPaths,
   readCursor,
+  ruleViews,
   sumTables,
   workerStatus,
 } from './views.js';
@@ -134,7 +135,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.engine = engine;
     this.indexes = indexes;
     this.logger = logger;
-    this.plane = new Plane(engine, config, indexes);
+    this.plane = new Plane(engine, config, indexes, parts.host, logger);
     this.chronicle = new Chronicle(logger, this);
     const coordination = new Protocol(
       {
@@ -176,6 +177,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       addresses: config.addresses,
       interface: captured,
       device: config.deliver.device,
+      source: config.deliver.source,
       onNotice: (sentence) => logger.info(sentence),
       // Beside the socket: nodes that share a host have one each.
       runDirectory: options.runDirectory ?? dirname(config.admin.socket),
@@ -302,9 +304,10 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       alarms: this.alarms.list(),
       allocation: {
         epoch,
-        buckets: state.view?.allocation.owners.length ?? this.config.distribution.buckets,
+        buckets: state.view?.criteria.buckets ?? this.config.distribution.buckets,
         own: members.find(({ name }) => name === this.config.node)?.buckets ?? 0,
       },
+      rules: ruleViews(state),
       drain: this.departure.status(),
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),

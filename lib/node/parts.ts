@@ -3,6 +3,8 @@ import {
   type Configuration,
   criteriaSettings,
   HASH_LAYOUT_VERSION,
+  resolveDistribution,
+  singlesOf,
   syncAddressOf,
   syncSecrets,
 } from '../config/index.js';
@@ -103,10 +105,15 @@ export function openEngine(
 /** What the configuration says to the protocol. */
 export function configuredOf(config: Configuration): Configured {
   const { nodes, node, distribution } = config;
+  const singles = singlesOf(resolveDistribution(config).rules);
   return {
     nodes: nodes.map(({ name }) => name),
     weight: nodes.find(({ name }) => name === node)?.weight ?? 1,
-    criteria: { ...criteriaSettings(config), buckets: distribution.buckets },
+    criteria: {
+      ...criteriaSettings(config),
+      buckets: distribution.buckets,
+      ...(singles.length > 0 ? { singles } : {}),
+    },
   };
 }
 

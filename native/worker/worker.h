@@ -147,6 +147,8 @@ class Worker : private ConnectionListener {
                                         Tick sender_now);
 
   const Criteria& criteria() const { return criteria_; }
+  /// The rule for the connection of a packet of kind kFlow or kError, whatever its direction.
+  uint16_t rule_of(const Packet& packet) const;
   ConnectionTable& table() { return table_; }
   const Counters& counters() const { return counters_; }
   Tick now() const { return to_tick(now_ns_); }
@@ -188,6 +190,7 @@ class Worker : private ConnectionListener {
   Decision decide_subject(const Frame& frame, const Subject& subject, uint64_t hash);
   Decision decide_at(const Frame& frame, const Subject& subject, uint64_t hash, Tick received);
   void settle(const Frame& frame, const Packet& packet, const Decision& decision);
+  void note_refused(Packet& packet);
   void queue(const Frame& frame, const Packet& packet);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
@@ -217,6 +220,13 @@ class Worker : private ConnectionListener {
                   std::span<const NodeIndex> dead);
   bool open_recalled(const Frame& frame, const RecallRing::Entry& entry, Packet& packet,
                      std::span<const NodeIndex> dead);
+
+  // worker/passing.cc
+  bool is_passed(const Subject& subject) const;
+  void pass_frame(size_t i, Source& source);
+  Decision pass_follower();
+  void count_passed();
+  Decision pass_on();
 
   // worker/lists.cc
   size_t export_contested(ListKind kind, NodeIndex to, uint64_t& cursor, std::span<Record> out,

@@ -109,7 +109,7 @@ export class FakeNode implements Administered {
 
   allocation() {
     const shares = [{ name: 'node-1', weight: 1, buckets: 2 }];
-    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares };
+    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares, rules: [] };
   }
 }
 
