@@ -65,6 +65,7 @@ export const STATUS: Status = {
   },
   alarms: [{ name: 'tableFull', message: 'The table is full.', since: 3 }],
   allocation: { epoch: 7, buckets: 256, own: 128 },
+  rules: [],
 };
 
 function connectionOf(port: number): ConnectionView {
