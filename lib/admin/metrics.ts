@@ -90,6 +90,14 @@ function addCluster(registry: Registry, status: Status): void {
     'state of each member as this node sees it',
     members.map(({ name, state }) => [1, { member: name, state }]),
   );
+  gauge(
+    registry,
+    'rule_owner',
+    'which member has a rule that gives to a single node',
+    status.rules.flatMap(({ number, owner }) =>
+      owner === null ? [] : [[1, { rule: String(number), member: owner }]],
+    ),
+  );
   counter(registry, 'handovers_total', 'handovers, by how they ended', [
     [handover.completed, { outcome: 'completed' }],
     [handover.rolledBack, { outcome: 'rolledBack' }],

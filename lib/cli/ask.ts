@@ -3,7 +3,7 @@ import { defaultSocket, loadConfiguration } from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
 import type { ConnectionsQuery, ConnectionView } from '../node/types.js';
 import { columns, durationText, endpointText, print, printJson } from './output.js';
-import { printStatus } from './status.js';
+import { printRules, printStatus } from './status.js';
 
 // The commands that ask the running node: status, connections, allocation.
 
@@ -111,6 +111,7 @@ export async function allocationCommand(options: AskOptions): Promise<void> {
       allocation.shares.map(({ name, weight, buckets }) => [name, weight, buckets, rangesOf(name)]),
     ),
   );
+  printRules(allocation.rules);
 }
 
 /** `0-3 7 9-10`, at most a line of it. */

@@ -1,4 +1,4 @@
-import type { ClusterStatus, DrainStatus, PeerPaths, Status } from '../node/types.js';
+import type { ClusterStatus, DrainStatus, PeerPaths, RuleView, Status } from '../node/types.js';
 import { columns, durationText, print } from './output.js';
 
 // What `flowsieve status` prints for people.
@@ -29,10 +29,18 @@ export function printStatus(status: Status & Partial<ClusterStatus>, now: number
   print(`dropped      ${drops.join(', ') || 'none'}`);
   printHandovers(status);
   print(`memory       ${(memory.residentBytes / 1e6).toFixed(0)} MB resident`);
+  printRules(status.rules);
   for (const change of host.changes) {
     print(`set on host  ${change.kind} ${change.target}`);
   }
   for (const { name, message } of status.alarms) print(`ALARM        ${name}: ${message}`);
+}
+
+/** Prints the port rules, if there are any, and who has those of a single node. */
+export function printRules(rules: readonly RuleView[]): void {
+  for (const { number, text, owner } of rules) {
+    print(`rule ${number}       ${text}${owner === null ? '' : `; now at ${owner}`}`);
+  }
 }
 
 function printMembers(status: Status & Partial<ClusterStatus>, now: number): void {

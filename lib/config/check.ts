@@ -1,5 +1,6 @@
 import { type Problem, show } from '../errors/index.js';
 import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './check-gateway.js';
+import { checkRules } from './check-rules.js';
 import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
 import { SOCKET_PATH_MAX } from './schema.js';
 
@@ -156,6 +157,7 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkReserved(config),
     ...checkLink(config),
     ...checkDistribution(config),
+    ...checkRules(config),
     ...checkSizes(config),
     ...checkPlaces(config),
   ];

@@ -30,5 +30,14 @@ export {
   resolveDistribution,
 } from './distribution.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
+export {
+  matchingRule,
+  PORT_PROTOCOLS,
+  type ResolvedRule,
+  type RuleAction,
+  type RuleConfiguration,
+  ruleText,
+  singlesOf,
+} from './rules.js';
 export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS, splitPorts } from './schema.js';
 export { SYNC_SECRET_INFO, syncSecrets } from './secrets.js';

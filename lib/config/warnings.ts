@@ -1,4 +1,5 @@
 import type { Configuration } from './configuration.js';
+import { resolveRules, unreachable } from './rules.js';
 
 // What is allowed and deserves a second look. A warning is a whole sentence and
 // never stops anything.
@@ -58,9 +59,21 @@ function* gatewayWarnings({ role, interfaces, nodes }: Unwarned): Generator<stri
   }
 }
 
+function* ruleWarnings(config: Unwarned): Generator<string> {
+  if (config.rules.length === 0) return;
+  const rules = resolveRules(config as Configuration);
+  for (const index of unreachable(rules, config.addresses)) {
+    yield `rules[${index}] never matches: the rules before it take all that it describes.`;
+  }
+  if (rules.some((rule) => rule.do === 'pass')) {
+    yield 'What a rule passes is answered by the kernel of every node that listens: by none, by one, or by several at once.';
+  }
+}
+
 /** The warnings for a configuration. */
 export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
+  yield* ruleWarnings(config);
   yield* clusterWarnings(config);
   yield* gatewayWarnings(config);
   if (config.interface === undefined) {

@@ -23,16 +23,20 @@
 //                 device, but for the one exception that this rule is for: a proxy entry
 //                 (`ip -6 neigh add proxy`).
 //
+// What port rules pass goes by the chain `rules` first (passes.ts), with a counter `passed`.
+//
 // Loopback never comes by here: what this host sends to the cluster address itself goes to its own
 // sockets, guard or not.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { ResolvedRule } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
 // Not from the room's index, which loads the native module: the host must be testable and
 // cleaned up without it.
 import { addressBytes } from '../native/records.js';
 import type { HostChange } from './journal.js';
 import type { CheckedOptions, ClusterAddress } from './options.js';
+import { passLines } from './passes.js';
 import { ProgramError, run } from './programs.js';
 
 /** What one rule of the guard has dropped. */
@@ -87,9 +91,12 @@ export function planGuard(options: CheckedOptions): HostChange {
 }
 
 /** Puts the guard up, replacing one of the same cluster without a gap. */
-export async function installGuard(options: CheckedOptions): Promise<void> {
+export async function installGuard(
+  options: CheckedOptions,
+  rules: readonly ResolvedRule[] = [],
+): Promise<void> {
   try {
-    await run('nft', ['-f', '-'], guardScript(options));
+    await run('nft', ['-f', '-'], guardScript(options, rules));
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;
     throw new FlowsieveError(
@@ -108,7 +115,11 @@ export async function undoGuard(change: HostChange): Promise<void> {
 }
 
 /** The whole transaction, as nft reads it. */
-export function guardScript(options: CheckedOptions): string {
+export function guardScript(
+  options: CheckedOptions,
+  rules: readonly ResolvedRule[] = [],
+): string {
+  const passes = passLines(rules);
   const name = tableName(options.cluster);
   const ipv4 = options.addresses.filter((each) => each.family === 4);
   const ipv6 = options.addresses.filter((each) => each.family === 6);
@@ -119,9 +130,13 @@ export function guardScript(options: CheckedOptions): string {
     ...GUARD_RULES.map((rule) => `  counter ${rule} {}`),
     ...addressSet('addresses4', 'ipv4_addr', ipv4),
     ...addressSet('addresses6', 'ipv6_addr', ipv6),
+    ...(passes.length > 0 ? ['  counter passed {}', '  chain rules {'] : []),
+    ...passes.map((line) => `    ${line}`),
+    ...(passes.length > 0 ? ['  }'] : []),
     '  chain ingress {',
     `    type filter hook ingress ${devicesOf(options)} priority ${PRIORITY}; policy accept;`,
     ...linkRules(options),
+    ...(passes.length > 0 ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules'] : []),
     '    ip daddr @addresses4 counter name ipv4 drop',
     '    ip6 daddr @addresses6 counter name ipv6 drop',
     '    arp operation request arp daddr ip @addresses4 counter name resolution4 drop',

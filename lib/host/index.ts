@@ -7,6 +7,7 @@
 // and undone in the reverse. What is set is in the journal before it is set (journal.ts), so that
 // `status` can list it, and so that the next start can undo what a crash left; the guard of a
 // crashed process stays in force until the new one replaces it.
+import type { ResolvedRule } from '../config/index.js';
 import {
   applyAddresses,
   checkCapture,
@@ -18,6 +19,7 @@ import {
 import { type GuardStatus, guardStatus, installGuard, planGuard, undoGuard } from './guard.js';
 import { type HostChange, Journal } from './journal.js';
 import { type CheckedOptions, checkOptions, type HostOptions } from './options.js';
+import { passLines } from './passes.js';
 import { run } from './programs.js';
 import { applySysctls, planCapture, planTun, undoSysctl } from './sysctls.js';
 
@@ -28,6 +30,8 @@ export type { HostOptions } from './options.js';
 /** What one flowsieve process has set on this host. */
 export class Host {
   private asking: Promise<GuardStatus> | undefined;
+  /** What the guard lets through; nothing when it was put up. */
+  private passes: readonly string[] = [];
 
   private constructor(
     private readonly options: CheckedOptions,
@@ -75,6 +79,21 @@ export class Host {
     const addresses = await planAddresses(this.options);
     await this.journal.record(addresses);
     await applyAddresses(addresses);
+  }
+
+  /** What these rules pass is not what the guard lets through now. */
+  passesOther(rules: readonly ResolvedRule[]): boolean {
+    return passLines(rules).join('\n') !== this.passes.join('\n');
+  }
+
+  /**
+   * Has the guard let through what these rules pass, and nothing else.
+   *
+   * @throws FlowsieveError when nft refuses; the guard is as it was then
+   */
+  async letPass(rules: readonly ResolvedRule[]): Promise<void> {
+    await installGuard(this.options, rules);
+    this.passes = passLines(rules);
   }
 
   /** Everything that is set, in the order in which it was. */

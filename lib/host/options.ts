@@ -15,6 +15,8 @@ export interface HostOptions {
   readonly gateway?: GatewayOptions | undefined;
   /** The TUN device that delivers (`deliver.device`). */
   readonly device: string;
+  /** What the kernel may choose as a source by itself (`deliver.source`); default `node`. */
+  readonly source?: 'node' | 'any';
   /**
    * Where the journal is kept; default `/run/flowsieve`. Nodes of one cluster on one
    * host need one each.
@@ -47,6 +49,7 @@ export interface CheckedOptions {
   /** Null: a server. */
   readonly gateway: GatewayOptions | null;
   readonly device: string;
+  readonly source: 'node' | 'any';
   readonly runDirectory: string;
   readonly onNotice: (sentence: string) => void;
 }
@@ -88,6 +91,7 @@ export function checkOptions(options: HostOptions): CheckedOptions {
     interfaces,
     gateway,
     device,
+    source: options.source ?? 'node',
     runDirectory: options.runDirectory ?? '/run/flowsieve',
     onNotice: options.onNotice ?? (() => {}),
   };
@@ -103,6 +107,11 @@ function checkAddresses(addresses: readonly string[]): ClusterAddress[] {
   }
   if (seen.size === 0) throw argument('at least one IP address', 'addresses', addresses);
   return [...seen.values()];
+}
+
+/** The family of an address that has been checked. */
+export function familyOfAddress(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
 }
 
 /** The spelling that `ip` prints too: the kernel's, which is RFC 5952's. */

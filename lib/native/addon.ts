@@ -17,6 +17,24 @@ export interface NativeDistribution {
   destinationPrefixIpv6: number;
   symmetric: boolean;
   buckets: number;
+  /** The first that matches decides; none without. */
+  rules?: NativeRule[];
+}
+
+/** A port rule as the addon takes it. */
+export interface NativeRule {
+  /** Sixteen bytes each; empty: all. */
+  addresses: Uint8Array;
+  /** Empty: all. */
+  protocols: number[];
+  /** First and last of each range; empty: all. */
+  ports: Uint16Array;
+  action: 'distribute' | 'single' | 'refuse' | 'pass';
+  fields: number;
+  sourcePrefixIpv4: number;
+  sourcePrefixIpv6: number;
+  destinationPrefixIpv4: number;
+  destinationPrefixIpv6: number;
 }
 
 /** What decisions depend on besides the table. */
@@ -24,7 +42,7 @@ export interface NativeCriteria {
   distribution: NativeDistribution;
   epoch: number;
   self: number;
-  /** Node index of each bucket's owner. */
+  /** Node index of each bucket's owner, then of each single rule's. */
   owners: Uint16Array;
   tracking: 'observe' | 'own';
   monitoring: boolean;
@@ -46,7 +64,7 @@ export interface NativeReservation {
 export interface NativeTransition {
   distribution: NativeDistribution;
   epoch: number;
-  /** Node index of each bucket's next owner. */
+  /** Node index of each bucket's next owner, then of each single rule's. */
   owners: Uint16Array;
   /** Node indexes of a takeover's losers. */
   dead: number[];
@@ -303,6 +321,10 @@ export interface NativeExplained {
   byBucket: boolean;
   tracked: boolean;
   held: boolean;
+  /** A rule leaves it to every node's kernel. */
+  passed: boolean;
+  /** The place of the rule for its connection; -1: none. */
+  rule: number;
 }
 
 export interface NativeReplay {
@@ -331,7 +353,7 @@ export interface NativeAddon {
   hash(
     distribution: NativeDistribution,
     key: Uint8Array,
-  ): { hashed: Buffer; hash: bigint; bucket: number };
+  ): { hashed: Buffer; hash: bigint; bucket: number; rule: number };
   /** Asks on the wire who else has these addresses. */
   findClashes(
     interfaceName: string,

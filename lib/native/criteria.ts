@@ -4,6 +4,7 @@ import {
   type FieldName,
   PROTOCOLS,
   type ResolvedDistribution,
+  type ResolvedRule,
   resolveDistribution,
   splitPorts,
 } from '../config/index.js';
@@ -13,6 +14,7 @@ import type {
   NativeCriteria,
   NativeDistribution,
   NativeReservation,
+  NativeRule,
   NativeTransition,
   NativeWorkerOptions,
 } from './addon.js';
@@ -57,19 +59,38 @@ export class NodeIndexes {
   }
 }
 
-/** The criteria of the distribution as numbers. */
-export function nativeDistribution(resolved: ResolvedDistribution): NativeDistribution {
-  const { prefixes } = resolved;
+type Hashed = Pick<ResolvedDistribution, 'fields' | 'prefixes'>;
+
+function nativeFields({ fields, prefixes }: Hashed) {
   return {
-    hash: resolved.hash,
-    key: resolved.key,
-    fields: resolved.fields.reduce((bits, field) => bits | FIELD_BITS[field], 0),
+    fields: fields.reduce((bits, field) => bits | FIELD_BITS[field], 0),
     sourcePrefixIpv4: prefixes.source.ipv4,
     sourcePrefixIpv6: prefixes.source.ipv6,
     destinationPrefixIpv4: prefixes.destination.ipv4,
     destinationPrefixIpv6: prefixes.destination.ipv6,
+  };
+}
+
+/** A rule as numbers; one that does not distribute carries the cluster's fields, which say nothing. */
+function nativeRule(rule: ResolvedRule, base: Hashed): NativeRule {
+  return {
+    addresses: Buffer.concat(rule.addresses.map((address) => addressBytes(address))),
+    protocols: [...rule.protocols],
+    ports: Uint16Array.from(rule.ports.flat()),
+    action: rule.do,
+    ...nativeFields(rule.hash ?? base),
+  };
+}
+
+/** The criteria of the distribution as numbers. */
+export function nativeDistribution(resolved: ResolvedDistribution): NativeDistribution {
+  return {
+    hash: resolved.hash,
+    key: resolved.key,
+    ...nativeFields(resolved),
     symmetric: resolved.symmetric,
     buckets: resolved.buckets,
+    rules: resolved.rules.map((rule) => nativeRule(rule, resolved)),
   };
 }
 

@@ -4,6 +4,7 @@ import type { Logger } from '../log/index.js';
 import { living, type Notice, type View } from '../protocol/index.js';
 import type { AlarmChange } from './alarms.js';
 import type { ClusterEvent, ConnectionView, MemberState } from './types.js';
+import { bucketsOfView } from './views.js';
 
 // What happens in the cluster: into the log, to those who listen, and into a short memory for
 // those who ask later.
@@ -106,13 +107,13 @@ export class Chronicle {
   }
 
   private allocation(view: View, before: View | null): void {
-    const { epoch, allocation } = view;
+    const { epoch } = view;
     this.members.set(
       epoch,
       living(view).map(({ name }) => name),
     );
     this.members.delete(epoch - EPOCHS_MAX);
-    const moved = before ? movedBuckets(before.allocation, allocation) : [];
+    const moved = before ? movedBetween(before, view) : [];
     this.logger.info({ epoch, moved: moved.length }, 'allocation');
     this.listeners.emit('allocation', { epoch, movedBuckets: moved });
     this.remember({ event: 'allocation', epoch, movedBuckets: moved.length });
@@ -122,4 +123,11 @@ export class Chronicle {
     this.happened.push({ at: Date.now() / 1000, ...event });
     if (this.happened.length > EVENTS_MAX) this.happened.shift();
   }
+}
+
+/** Buckets that have changed hands; by another number of buckets, all of them. */
+function movedBetween(before: View, after: View): readonly number[] {
+  const buckets = bucketsOfView(after);
+  if (before.criteria.buckets !== after.criteria.buckets) return [...buckets.owners.keys()];
+  return movedBuckets(bucketsOfView(before), buckets);
 }

@@ -67,6 +67,7 @@ import {
   memberStatuses,
   peerPaths,
   readCursor,
+  ruleViews,
   sumTables,
   workerStatus,
 } from './views.js';
@@ -135,7 +136,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.engine = engine;
     this.indexes = indexes;
     this.logger = logger;
-    this.plane = new Plane(engine, config, indexes);
+    this.plane = new Plane(engine, config, indexes, parts.host, logger);
     this.chronicle = new Chronicle(logger, this);
     const coordination = new Protocol(
       {
@@ -302,9 +303,10 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       alarms: this.alarms.list(),
       allocation: {
         epoch,
-        buckets: state.view?.allocation.owners.length ?? this.config.distribution.buckets,
+        buckets: state.view?.criteria.buckets ?? this.config.distribution.buckets,
         own: members.find(({ name }) => name === this.config.node)?.buckets ?? 0,
       },
+      rules: ruleViews(state),
       drain: this.departure.status(),
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),

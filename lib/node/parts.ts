@@ -4,6 +4,8 @@ import {
   criteriaSettings,
   HASH_LAYOUT_VERSION,
   type NetworkConfiguration,
+  resolveDistribution,
+  singlesOf,
   syncAddressOf,
   syncSecrets,
 } from '../config/index.js';
@@ -94,7 +96,7 @@ function nativeNetworks({ interfaces }: Configuration) {
 export function hostOptions(
   config: Configuration,
   captured: string,
-): Pick<HostOptions, 'cluster' | 'addresses' | 'interface' | 'gateway' | 'device'> {
+): Pick<HostOptions, 'cluster' | 'addresses' | 'interface' | 'gateway' | 'device' | 'source'> {
   const { cluster, addresses, interfaces, deliver, role } = config;
   const gateway = {
     interfaces: interfaces.map(({ name }) => name),
@@ -106,6 +108,7 @@ export function hostOptions(
     interface: captured,
     gateway: role === 'gateway' ? gateway : undefined,
     device: deliver.device,
+    source: deliver.source,
   };
 }
 
@@ -137,10 +140,15 @@ export function openEngine(
 /** What the configuration says to the protocol. */
 export function configuredOf(config: Configuration): Configured {
   const { nodes, node, distribution } = config;
+  const singles = singlesOf(resolveDistribution(config).rules);
   return {
     nodes: nodes.map(({ name }) => name),
     weight: nodes.find(({ name }) => name === node)?.weight ?? 1,
-    criteria: { ...criteriaSettings(config), buckets: distribution.buckets },
+    criteria: {
+      ...criteriaSettings(config),
+      buckets: distribution.buckets,
+      ...(singles.length > 0 ? { singles } : {}),
+    },
   };
 }
 

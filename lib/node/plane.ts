@@ -1,4 +1,10 @@
-import { type Configuration, resolveDistribution, resolveSettings } from '../config/index.js';
+import {
+  type Configuration,
+  type ResolvedRule,
+  resolveDistribution,
+  resolveSettings,
+} from '../config/index.js';
+import type { Logger } from '../log/index.js';
 import {
   awaitNative,
   type NativeEngine,
@@ -25,6 +31,12 @@ export interface PlaneDone {
   readonly contested: boolean;
 }
 
+/** The host's guard, as far as port rules let packets through it. */
+export interface Passes {
+  passesOther(rules: readonly ResolvedRule[]): boolean;
+  letPass(rules: readonly ResolvedRule[]): Promise<void>;
+}
+
 /** The engine of one node, in the protocol's words. */
 export class Plane {
   private order: Promise<unknown> = Promise.resolve();
@@ -33,6 +45,8 @@ export class Plane {
     private readonly engine: NativeEngine,
     private readonly config: Configuration,
     private readonly indexes: NodeIndexes,
+    private readonly passes: Passes,
+    private readonly logger: Logger,
   ) {}
 
   /** Does `work` after everything that was asked for before. */
@@ -92,7 +106,7 @@ export class Plane {
     const { engine } = this;
     switch (work.work) {
       case 'install':
-        await awaitNative(engine.replaceCriteria(this.criteria(work.view)));
+        await this.install(work.view);
         if (work.dead.length > 0) await awaitNative(engine.adopt(this.indexesOf(work.dead)));
         return { contested: await this.hasContested() };
       case 'prepare':
@@ -120,6 +134,27 @@ export class Plane {
     return { contested: false };
   }
 
+  /**
+   * Where other packets are passed by this view, the guard closes first and opens afterwards: the
+   * kernel must get none that the workers decide.
+   */
+  private async install(view: View): Promise<void> {
+    const { rules } = resolveSettings(view.criteria.settings);
+    const other = this.passes.passesOther(rules);
+    if (other) await this.letPass([]);
+    await awaitNative(this.engine.replaceCriteria(this.criteria(view)));
+    if (other) await this.letPass(rules);
+  }
+
+  /** What the guard cannot do keeps nobody from deciding; the next view tries again. */
+  private async letPass(rules: readonly ResolvedRule[]): Promise<void> {
+    try {
+      await this.passes.letPass(rules);
+    } catch (error) {
+      this.logger.error({ err: error }, 'the guard does not let pass what the rules say');
+    }
+  }
+
   private indexesOf(names: readonly string[]): number[] {
     return names.map((name) => this.indexes.of(name));
   }
@@ -140,8 +175,9 @@ export class Plane {
  * whose it is cannot be said.
  */
 export function noCriteria(config: Configuration, indexes: NodeIndexes) {
-  const { buckets } = resolveDistribution(config);
-  const allocation = { epoch: 0, names: [], owners: new Uint16Array(buckets) };
-  const criteria = nativeCriteria(config, config.node, allocation, indexes);
+  // Without rules as well: those of the cluster may be others.
+  const distribution = { ...resolveDistribution(config), rules: [] };
+  const allocation = { epoch: 0, names: [], owners: new Uint16Array(distribution.buckets) };
+  const criteria = nativeCriteria(config, config.node, allocation, indexes, distribution);
   return { ...criteria, owners: criteria.owners.map(() => NOBODY), tracking: 'own' as const };
 }

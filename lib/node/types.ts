@@ -86,6 +86,17 @@ export interface AllocationSummary {
   readonly own: number;
 }
 
+/** A port rule that the cluster goes by. */
+export interface RuleView {
+  /** Its place in the list, from 1. */
+  readonly number: number;
+  /** In words, for example `tcp 443: single node-2, node-1`. */
+  readonly text: string;
+  readonly do: 'distribute' | 'single' | 'refuse' | 'pass';
+  /** Which node has it, when a single one does; null otherwise. */
+  readonly owner: string | null;
+}
+
 /** The six packet classes of the decision. */
 export type PacketClass = '1' | '2' | '3' | '4' | '5' | '6';
 
@@ -116,6 +127,8 @@ export interface Status {
   readonly host: HostStatus;
   readonly alarms: readonly Alarm[];
   readonly allocation: AllocationSummary;
+  /** In their order; those that the nodes agree on, which may not be this configuration's yet. */
+  readonly rules: readonly RuleView[];
 }
 
 /** What is known of a connection's life. */
@@ -136,6 +149,7 @@ export interface ConnectionView {
   readonly opened: 'opening' | 'midstream';
   readonly status: ConnectionStatusName;
   readonly closedBy: 'fin' | 'rst' | null;
+  /** From `distribution.buckets` on: that of a rule for a single node. */
   readonly bucket: number;
   /** The name of the node that is responsible. */
   readonly owner: string;
@@ -192,6 +206,8 @@ export interface AllocationView {
     readonly weight: number;
     readonly buckets: number;
   }[];
+  /** In their order. */
+  readonly rules: readonly RuleView[];
 }
 
 /**

@@ -33,6 +33,7 @@ function isShallow(value: unknown, depth = 0): boolean {
 const criteria = z.strictObject({
   digest,
   buckets: z.int().min(1).max(BUCKETS_MAX),
+  singles: z.array(z.array(name).max(1024)).min(1).max(64).optional(),
   settings: z.unknown().refine((value) => isShallow(value)),
 });
 
@@ -61,7 +62,9 @@ const view = z
     members: z.array(member).max(65_535),
     allocation,
   })
-  .refine(({ criteria, allocation }) => allocation.owners.length === criteria.buckets);
+  .refine(({ criteria: { buckets, singles = [] }, allocation }) => {
+    return allocation.owners.length === buckets + singles.length;
+  });
 
 const transition = z.strictObject({
   kind: z.enum(['handover', 'takeover']),

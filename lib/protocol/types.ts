@@ -22,6 +22,11 @@ export interface Criteria {
   /** The same for the same criteria on every node. */
   readonly digest: string;
   readonly buckets: number;
+  /**
+   * For each rule that gives to a single node, names in the order of priority. Their owners stand
+   * behind those of the buckets. Left out where there is none.
+   */
+  readonly singles?: readonly (readonly string[])[] | undefined;
   /** What the data plane makes criteria of; never looked at here. A JSON value. */
   readonly settings: unknown;
 }

@@ -1,5 +1,11 @@
-import { plan } from '../allocation/index.js';
-import { type Configuration, parseConfiguration } from '../config/index.js';
+import { plan, planSingle, withSingles } from '../allocation/index.js';
+import {
+  type Configuration,
+  parseConfiguration,
+  type ResolvedRule,
+  resolveDistribution,
+  singlesOf,
+} from '../config/index.js';
 import {
   addon,
   callNative,
@@ -29,6 +35,7 @@ export type ReplayInput =
 export interface OpenReplay {
   readonly native: NativeReplay;
   readonly names: readonly string[];
+  readonly rules: readonly ResolvedRule[];
 }
 
 // What a replay without a configuration distributes over: the addresses are never asked for.
@@ -49,7 +56,11 @@ export function openReplay(input: ReplayInput, options: ReplayOptions): OpenRepl
   const self = options.nodes === undefined ? config.node : 'node-1';
   const indexes = new NodeIndexes();
   for (const member of members) indexes.of(member.name);
-  const allocation = plan({ members, buckets: config.distribution.buckets });
+  const planned = plan({ members, buckets: config.distribution.buckets });
+  const { rules } = resolveDistribution(config);
+  const able = members.map(({ name, weight }) => ({ name, rank: 0, weighted: weight > 0 }));
+  const singles = singlesOf(rules).flatMap((priority) => planSingle(priority, able) ?? []);
+  const allocation = withSingles(planned, singles);
   const worker = nativeWorkerOptions(config, self, indexes, {
     everything: options.config === undefined,
     bothDirections: true,
@@ -57,5 +68,5 @@ export function openReplay(input: ReplayInput, options: ReplayOptions): OpenRepl
   });
   const criteria = nativeCriteria(config, self, allocation, indexes);
   const native = callNative(() => new addon.Replay(input, worker, criteria));
-  return { native, names: indexes.names() };
+  return { native, names: indexes.names(), rules };
 }

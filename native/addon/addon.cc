@@ -13,7 +13,7 @@
 namespace flowsieve::addon {
 namespace {
 
-/// hash(distribution, key: Buffer(40)) -> {hashed, hash, bucket}
+/// hash(distribution, key: Buffer(40)) -> {hashed, hash, bucket, rule}
 Napi::Value hash(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Distribution distribution(to_distribution(info[0].As<Napi::Object>()));
@@ -31,6 +31,8 @@ Napi::Value hash(const Napi::CallbackInfo& info) {
   made.Set("hashed", from_bytes(env, layout, size));
   made.Set("hash", Napi::BigInt::New(env, distribution.hash(fields)));
   made.Set("bucket", distribution.bucket(fields));
+  const uint16_t rule = distribution.rule(fields);
+  made.Set("rule", rule == RuleTable::kNoRule ? -1 : static_cast<int>(rule));
   return made;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "addon/convert_rules.h"
+
 namespace flowsieve::addon {
 namespace {
 
@@ -78,7 +80,21 @@ DistributionOptions to_distribution(const Napi::Object& from) {
            "received " +
                std::to_string(buckets) + ".");
   }
+  options.rules = to_rules(from.Get("rules"));
   return options;
+}
+
+std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& distribution) {
+  const auto owners = value.As<Napi::Uint16Array>();
+  if (owners.ElementLength() != distribution.owned_buckets()) {
+    refuse(value.Env(), "Expected one owner for each of " +
+                            std::to_string(distribution.owned_buckets()) +
+                            " buckets but received " + std::to_string(owners.ElementLength()) +
+                            ".");
+  }
+  std::vector<NodeIndex> owner(owners.Data(), owners.Data() + owners.ElementLength());
+  owner.resize(distribution.buckets_in_all(), kNobody);
+  return owner;
 }
 
 Criteria to_criteria(const Napi::Object& from) {
@@ -87,12 +103,7 @@ Criteria to_criteria(const Napi::Object& from) {
       .allocation = {}};
   criteria.allocation.epoch = number(from, "epoch");
   criteria.allocation.self = static_cast<NodeIndex>(number(from, "self"));
-  const auto owners = from.Get("owners").As<Napi::Uint16Array>();
-  if (owners.ElementLength() != criteria.distribution.options().buckets) {
-    refuse(from.Env(), "Expected one owner for each bucket but received " +
-                           std::to_string(owners.ElementLength()) + ".");
-  }
-  criteria.allocation.owner.assign(owners.Data(), owners.Data() + owners.ElementLength());
+  criteria.allocation.owner = to_owners(from.Get("owners"), criteria.distribution);
   criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
   criteria.monitoring = boolean(from, "monitoring");
   criteria.forwards = boolean(from, "forwards");

@@ -24,8 +24,11 @@ T value_or_throw(Napi::Env env, Result<T> result) {
   return std::move(result.value());
 }
 
-/// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets}
+/// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets, rules}
 DistributionOptions to_distribution(const Napi::Object& from);
+/// A Uint16Array with the owner of each bucket that has one; behind them, where `distribution` has
+/// it, stands the one of what is refused.
+std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& distribution);
 /// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring, forwards}
 Criteria to_criteria(const Napi::Object& from);
 /// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,

@@ -56,15 +56,10 @@ Transition to_transition(const Napi::Value& value, NodeIndex self) {
       .distribution = Distribution(to_distribution(from.Get("distribution").As<Napi::Object>())),
       .next = {.epoch = from.Get("epoch").As<Napi::Number>().Uint32Value(),
                .self = self,
-               .owner = to_owner_table(from.Get("owners"))},
+               .owner = {}},
       .dead = to_nodes(from.Get("dead")),
       .acquired = {}};
-  const uint32_t buckets = transition.distribution.options().buckets;
-  if (transition.next.owner.size() != buckets) {
-    refuse(value.Env(), "Expected one owner for each of " + std::to_string(buckets) +
-                            " buckets but received " +
-                            std::to_string(transition.next.owner.size()) + ".");
-  }
+  transition.next.owner = to_owners(from.Get("owners"), transition.distribution);
   return transition;
 }
 

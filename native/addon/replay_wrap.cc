@@ -45,6 +45,8 @@ Napi::Object from_explained(Napi::Env env, const Explained& line) {
   made.Set("byBucket", decision.by_bucket);
   made.Set("tracked", decision.slot != kNoSlot);
   made.Set("held", line.trace.held);
+  made.Set("passed", decision.passed);
+  made.Set("rule", line.rule == RuleTable::kNoRule ? -1 : static_cast<int>(line.rule));
   return made;
 }
 

@@ -32,7 +32,8 @@ namespace flowsieve {
   X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")                              \
   X(HoldFull,          holdFull,          false, "a packet had to wait for a handover and the hold was full")           \
   X(HoldExpired,       holdExpired,       false, "a packet waited for a handover longer than is allowed")               \
-  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")
+  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")                    \
+  X(Refused,           refused,           false, "a rule refuses the packet, and no connection is known that it belongs to")
 // clang-format on
 
 enum class Drop : uint8_t {
@@ -76,6 +77,8 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Fragments,          fragments,          "IP fragments, first ones included")                                        \
   X(Control,            control,            "neighbour discovery, MLD, IGMP and other link-local control")              \
   X(Passed,             passed,             "IP packets that are not the cluster's")                                    \
+  X(PassedByRule,       passedByRule,       "packets to cluster addresses that a rule leaves to every node's kernel")    \
+  X(PassedOn,           passedOn,           "of these, what the guard cannot tell apart and was delivered therefore")   \
   X(Class1,             class1,             "opening, bucket is mine: delivered")                                       \
   X(Class2,             class2,             "connection in the own table: delivered")                                   \
   X(Class3,             class3,             "opening, bucket is another's: discarded")                                  \

@@ -131,6 +131,10 @@ Ruling rule(const Subject& subject, const Context& context) {
     }
   }
   ruling.claim.owner = criteria.allocation.owner[ruling.bucket];
+  if (criteria.distribution.is_nobodys(ruling.bucket)) [[unlikely]] {
+    ruling.claim.refused = true;
+    return ruling;
+  }
   // An error opens nothing, so two answers to it could do no harm, and it never waits.
   if (context.transition && packet.kind == Kind::kFlow) [[unlikely]] {
     ruling.claim = claim(*context.transition, fields, ruling.bucket, ruling.claim.owner, self);
@@ -160,11 +164,17 @@ void heed(const Expected& expected, const Subject& subject, const Decision& deci
   }
 }
 
+/// A rule gives the packet to nobody. No class, no entry.
+Decision refused() {
+  return {.verdict = Verdict::kDiscard, .owner = kNobody, .refused = true};
+}
+
 /// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
 Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
   const auto [bucket, claim, expected] = rule(subject, context);
+  if (claim.refused) [[unlikely]] return refused();
   Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;
@@ -209,6 +219,7 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
     decision.by_bucket = true;
     decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
     decision.owner = criteria.allocation.owner[decision.bucket];
+    if (!mine && criteria.distribution.is_nobodys(decision.bucket)) return refused();
   }
   if (mine) decision.owner = criteria.allocation.self;
   if (error)
@@ -351,6 +362,7 @@ void note(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
   decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
   decision.owner = criteria.allocation.owner[decision.bucket];
   if (decision.owner == criteria.allocation.self || criteria.tracking != Tracking::kObserve) return;
+  if (criteria.distribution.is_nobodys(decision.bucket)) return;
   enter(subject, hash, decision, {.opened = context.now}, context);
 }
 

@@ -13,6 +13,9 @@
 // A packet of an open connection is decided by the table alone (classes 2 and 4): the allocation is
 // not even read. That is why the allocation may change at any time.
 //
+// What a rule refuses (allocation/rules.h) is in no class: it is discarded and never entered. That
+// too holds only for packets of unknown connections.
+//
 // Own and others stand in one table; an entry is "own" when its owner is this node.
 //
 // A packet of unknown connection that is expected (decide/expectations.h) belongs to the node that
@@ -78,6 +81,8 @@ struct Decision {
   bool expected = false;     ///< an expectation decided
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
+  bool refused = false;      ///< discarded: a rule gives it to nobody
+  bool passed = false;       ///< a rule leaves it to every node's kernel; `verdict` is by whom it gets there
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
   bool reserved = false;     ///< the configuration decided: in no class, and without a lease
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen

@@ -82,6 +82,8 @@ std::vector<Explained> Replay::explain() {
       line.hashed.resize(distribution.layout(fields, line.hashed.data()));
       line.hash = distribution.hash(fields);
       line.bucket = distribution.bucket(fields);
+      // By the key: it runs from client to server, whatever the packet's own direction.
+      line.rule = worker_.rule_of(packet);
     }
     explained.push_back(std::move(line));
   }

@@ -14,8 +14,7 @@ bool contains(std::span<const NodeIndex> nodes, NodeIndex node) {
 
 /// An opening packet that the table gave to this node: it comes again.
 bool is_opening_of_own(const Packet& packet, const Decision& decision) {
-  return packet.opening && !decision.by_bucket && !decision.reserved &&
-         decision.verdict == Verdict::kDeliver;
+  return packet.opening && decision.packet_class == 2;
 }
 
 /// What has waited, as the decision looks at it; `packet` is its packet, or a copy to be changed.
@@ -164,6 +163,8 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
   const bool opened = decision.by_bucket && decision.verdict == Verdict::kDeliver;
   if (decision.lease_over) {
     counters_.drop(Drop::kLeaseOver);
+  } else if (decision.refused) {
+    note_refused(packet);
   } else if (opened && lease_is_over()) {
     take_back(held.key, held.epoch, packet, decision);
   } else if (is_opening_of_own(packet, decision) && lease_is_over()) {

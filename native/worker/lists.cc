@@ -158,7 +158,9 @@ bool Worker::adopt_one(Slot slot, std::span<const NodeIndex> dead) {
   const NodeIndex owner = heir(record);
   if (owner == record.owner) return false;
   const bool opening = record.status == ConnectionStatus::kOpening;
-  if (opening && owner == criteria_.allocation.self) {
+  // What a rule refuses by now has no heir, and is unknown like all of its kind.
+  const bool refused = owner == kNobody && criteria_.distribution.has_nobodys();
+  if (refused || (opening && owner == criteria_.allocation.self)) {
     leaving(slot, record, false);
     table_.erase(slot);
     return false;

@@ -121,6 +121,9 @@ void Worker::decide_burst(Source& source, uint64_t now_ns) {
 }
 
 void Worker::decide_frame(size_t i, Source& source) {
+  if (criteria_.distribution.has_passes() && is_passed(subjects_[i])) [[unlikely]] {
+    return pass_frame(i, source);
+  }
   Trace& trace = traces_[i];
   trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
   if (trace.decision.by_bucket && cluster_) {
@@ -136,6 +139,7 @@ void Worker::decide_frame(size_t i, Source& source) {
     trace.packet.drop = Drop::kLeaseOver;
     counters_.drop(Drop::kLeaseOver);
   }
+  if (trace.decision.refused) [[unlikely]] note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
   // Of what this node sends itself nothing is delivered, so nothing of it needs to wait.
@@ -197,6 +201,7 @@ void Worker::follow_fragment(size_t i, Source& source) {
     return;
   }
   trace.decision = decide_follower(frames_[i], packet, *datagram);
+  if (trace.decision.refused) [[unlikely]] note_refused(packet);
   settle(frames_[i], packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], packet);
 }
@@ -215,6 +220,7 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .follower = true,
                   .first = static_cast<Verdict>(datagram.verdict),
                   .reserved = reserved_for(packet.flow)};
+  if (subject.first == Verdict::kPass && !subject.watched) [[unlikely]] return pass_follower();
   return decide_subject(frame, subject, table_.hash(subject.key));
 }
 
@@ -232,6 +238,7 @@ void Worker::first_fragment(const Packet& packet, const Decision& decision) {
     std::memcpy(&frame.offload, held.extra.data(), sizeof(frame.offload));
     Packet later = held.packet;
     const Decision follower = decide_follower(frame, later, datagram);
+    if (follower.refused) [[unlikely]] note_refused(later);
     settle(frame, later, follower);
     // At once, since the held bytes die with the release.
     const Accepted accepted{&frame, later.ip_offset, later.ip_bytes};
@@ -251,10 +258,15 @@ void Worker::settle(const Frame& frame, const Packet& packet, const Decision& de
     ledger_->count(decision.slot, from_client, packet.ip_bytes,
                    frame.time_ns ? frame.time_ns : now_ns_);
   }
-  if (decision.verdict == Verdict::kDiscard && !decision.lease_over) {
+  if (decision.verdict == Verdict::kDiscard && !decision.lease_over && !decision.refused) {
     counters_.add(Count::kDiscarded);
     counters_.add(Count::kDiscardedBytes, packet.ip_bytes);
   }
+}
+
+void Worker::note_refused(Packet& packet) {
+  packet.drop = Drop::kRefused;
+  counters_.drop(Drop::kRefused);
 }
 
 void Worker::queue(const Frame& frame, const Packet& packet) {

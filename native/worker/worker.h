@@ -167,6 +167,8 @@ class Worker : private ConnectionListener {
                                         Tick sender_now);
 
   const Criteria& criteria() const { return criteria_; }
+  /// The rule for the connection of a packet of kind kFlow or kError, whatever its direction.
+  uint16_t rule_of(const Packet& packet) const;
   ConnectionTable& table() { return table_; }
   const Counters& counters() const { return counters_; }
   Tick now() const { return to_tick(now_ns_); }
@@ -211,6 +213,7 @@ class Worker : private ConnectionListener {
   Decision decide_subject(const Frame& frame, const Subject& subject, uint64_t hash);
   Decision decide_at(const Frame& frame, const Subject& subject, uint64_t hash, Tick received);
   void settle(const Frame& frame, const Packet& packet, const Decision& decision);
+  void note_refused(Packet& packet);
   void queue(const Frame& frame, const Packet& packet);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
@@ -245,6 +248,12 @@ class Worker : private ConnectionListener {
   void look_at_expectations();
   void settle_left(NodeIndex owner, uint64_t id, bool forget);
   bool is_in_doubt(const Record& record) const;
+  // worker/passing.cc
+  bool is_passed(const Subject& subject) const;
+  void pass_frame(size_t i, Source& source);
+  Decision pass_follower();
+  void count_passed();
+  Decision pass_on();
 
   // worker/lists.cc
   size_t export_contested(ListKind kind, NodeIndex to, uint64_t& cursor, std::span<Record> out,

@@ -66,6 +66,7 @@ export const STATUS: Status = {
   },
   alarms: [{ name: 'tableFull', message: 'The table is full.', since: 3 }],
   allocation: { epoch: 7, buckets: 256, own: 128 },
+  rules: [],
 };
 
 function connectionOf(port: number): ConnectionView {
@@ -110,7 +111,7 @@ export class FakeNode implements Administered {
 
   allocation() {
     const shares = [{ name: 'node-1', weight: 1, buckets: 2 }];
-    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares };
+    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares, rules: [] };
   }
 }
 
