@@ -20,6 +20,7 @@ export {
   type CriteriaSettings,
   criteriaSettings,
   HASH_LAYOUT_VERSION,
+  resolveQuicSettings,
   resolveSettings,
 } from './criteria.js';
 export {
@@ -29,5 +30,6 @@ export {
   resolveDistribution,
 } from './distribution.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
+export { QUIC_KEY_INFO, type QuicConfig, type ResolvedQuic, resolveQuic } from './quic.js';
 export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS } from './schema.js';
 export { SYNC_SECRET_INFO, syncSecrets } from './secrets.js';

@@ -19,6 +19,29 @@ export interface NativeDistribution {
   buckets: number;
 }
 
+/** How QUIC connection ids name nodes. */
+export interface NativeQuic {
+  ports: Uint16Array;
+  configs: {
+    id: number;
+    serverIdLength: number;
+    nonceLength: number;
+    encodesLength: boolean;
+    key: Uint8Array | null;
+  }[];
+  /** The living members, by node index. */
+  servers: { serverId: Uint8Array; node: number }[];
+}
+
+/** What a QUIC connection id said; all but `node` and `none` leave the packet to its four-tuple. */
+export type NativeQuicId =
+  | 'none'
+  | 'node'
+  | 'clientChosen'
+  | 'unconfigured'
+  | 'length'
+  | 'nobody';
+
 /** What decisions depend on besides the table. */
 export interface NativeCriteria {
   distribution: NativeDistribution;
@@ -28,6 +51,7 @@ export interface NativeCriteria {
   owners: Uint16Array;
   tracking: 'observe' | 'own';
   monitoring: boolean;
+  quic?: NativeQuic | null;
 }
 
 /** The way to the next criteria: what a transition of the protocol is for one node. */
@@ -275,6 +299,8 @@ export interface NativeExplained {
   packetClass: number;
   owner: number;
   byBucket: boolean;
+  byId: boolean;
+  quic: NativeQuicId;
   tracked: boolean;
   held: boolean;
 }
@@ -306,6 +332,8 @@ export interface NativeAddon {
     distribution: NativeDistribution,
     key: Uint8Array,
   ): { hashed: Buffer; hash: bigint; bucket: number };
+  /** Which node the connection id in a UDP payload names. */
+  readConnectionId(quic: NativeQuic, datagram: Uint8Array): { id: NativeQuicId; node: number };
   /** Asks on the wire who else has these addresses. */
   findClashes(
     interfaceName: string,

@@ -4,6 +4,7 @@ import {
   type FieldName,
   PROTOCOLS,
   type ResolvedDistribution,
+  type ResolvedQuic,
   resolveDistribution,
 } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
@@ -11,6 +12,7 @@ import type { Transition } from '../protocol/index.js';
 import type {
   NativeCriteria,
   NativeDistribution,
+  NativeQuic,
   NativeTransition,
   NativeWorkerOptions,
 } from './addon.js';
@@ -68,6 +70,27 @@ export function nativeDistribution(resolved: ResolvedDistribution): NativeDistri
     destinationPrefixIpv6: prefixes.destination.ipv6,
     symmetric: resolved.symmetric,
     buckets: resolved.buckets,
+  };
+}
+
+/**
+ * How connection ids name nodes.
+ *
+ * @param living - the members whose ids count; those of others name nobody
+ */
+export function nativeQuic(
+  quic: ResolvedQuic | null,
+  living: readonly string[],
+  indexes: NodeIndexes,
+): NativeQuic | null {
+  if (quic === null) return null;
+  return {
+    ports: Uint16Array.from(quic.ports),
+    configs: quic.configs.map((config) => ({ ...config })),
+    servers: living.flatMap((name) => {
+      const serverId = quic.serverIds.get(name);
+      return serverId ? [{ serverId, node: indexes.of(name) }] : [];
+    }),
   };
 }
 

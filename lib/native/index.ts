@@ -8,6 +8,8 @@ export {
   type NativeHandover,
   type NativeImported,
   type NativeMemoryNode,
+  type NativeQuic,
+  type NativeQuicId,
   type NativeRecords,
   type NativeReplay,
   type NativeResolved,
@@ -21,6 +23,7 @@ export {
   NodeIndexes,
   nativeCriteria,
   nativeDistribution,
+  nativeQuic,
   nativeTransition,
   nativeWorkerOptions,
 } from './criteria.js';

@@ -1,11 +1,12 @@
 import { plan } from '../allocation/index.js';
-import { type Configuration, parseConfiguration } from '../config/index.js';
+import { type Configuration, parseConfiguration, resolveQuic } from '../config/index.js';
 import {
   addon,
   callNative,
   type NativeReplay,
   NodeIndexes,
   nativeCriteria,
+  nativeQuic,
   nativeWorkerOptions,
 } from '../native/index.js';
 
@@ -55,7 +56,11 @@ export function openReplay(input: ReplayInput, options: ReplayOptions): OpenRepl
     bothDirections: true,
     sampleEvery: 0,
   });
-  const criteria = nativeCriteria(config, self, allocation, indexes);
+  const names = members.map(({ name }) => name);
+  const criteria = {
+    ...nativeCriteria(config, self, allocation, indexes),
+    quic: nativeQuic(resolveQuic(config, members), names, indexes),
+  };
   const native = callNative(() => new addon.Replay(input, worker, criteria));
   return { native, names: indexes.names() };
 }

@@ -26,11 +26,16 @@ T value_or_throw(Napi::Env env, Result<T> result) {
 
 /// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets}
 DistributionOptions to_distribution(const Napi::Object& from);
-/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring}
+/// {ports: Uint16Array, configs: [{id, serverIdLength, nonceLength, encodesLength, key: Buffer(16) | null}],
+/// servers: [{serverId: Buffer, node}]}
+QuicLbOptions to_quic(const Napi::Object& from);
+/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring, quic?}
 Criteria to_criteria(const Napi::Object& from);
 /// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,
 /// bothDirections, sampleEvery, fragments, holdBytes, holdMs}
 WorkerOptions to_worker_options(const Napi::Object& from);
+/// none, node, clientChosen, …
+const char* name_of(QuicId id);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.
 std::vector<Address> to_addresses(const Napi::Value& buffer);

@@ -16,11 +16,15 @@
 // Own and others stand in one table; an entry is "own" when its owner is this node.
 //
 // While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
-// lease a node opens nothing: decide/transition.h.
+// lease a node opens nothing: decide/transition.h. A QUIC packet whose connection id names a node is
+// that node's, whatever table and allocation say: decide/connection_id.h.
 #pragma once
+
+#include <memory>
 
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
+#include "allocation/quic_lb.h"
 #include "count/counters.h"
 #include "decide/transition.h"
 #include "packet/packet.h"
@@ -45,6 +49,8 @@ struct Criteria {
   Allocation allocation;
   Tracking tracking = Tracking::kObserve;
   bool monitoring = true;  ///< follow the status; without it entries only age
+  /// Which nodes QUIC connection ids name; null: not configured, and nobody looks for any.
+  std::shared_ptr<const QuicLb> quic{};
 };
 
 /// A packet with its place in the table.
@@ -67,10 +73,12 @@ struct Decision {
   NodeIndex owner = 0;       ///< the node whose packet this is; meaningless for kPass
   uint32_t bucket = 0;       ///< only when the bucket decided
   bool by_bucket = false;    ///< the allocation decided, not the table
+  bool by_id = false;        ///< the QUIC connection id decided, neither of both
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
+  QuicId quic = QuicId::kNone;  ///< what the connection id said; kNone but on QUIC ports
 };
 
 /// Is told when connections enter and leave the table. Called per connection, never per packet.
@@ -96,6 +104,7 @@ struct Context {
   const Transition* transition = nullptr;  ///< null: the allocation is not changing
   const Former* former = nullptr;          ///< null: nobody decides by earlier criteria any more
   bool may_open = true;                    ///< the lease has not run out
+  QuicAnswer quic{};                       ///< what the packet's connection id says
 };
 
 /// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is
