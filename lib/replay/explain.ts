@@ -3,6 +3,7 @@ import {
   awaitNative,
   type Flow,
   type NativeExplained,
+  type NativeQuicId,
   protocolName,
   readFlow,
   vocabulary,
@@ -34,6 +35,14 @@ export interface ExplainedPacket {
   /** One sentence. */
   readonly why: string;
 }
+
+/** Why a connection id on a QUIC port names no node, and the four-tuple decides. */
+const NAMES_NOBODY: Readonly<Partial<Record<NativeQuicId, string>>> = {
+  clientChosen: 'The client has chosen its connection id, or may have.',
+  unconfigured: 'The config id of its connection id is not configured.',
+  length: 'Its connection id is too short, or not as long as it says.',
+  nobody: 'Its connection id names no living member.',
+};
 
 const TCP_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
   [0x02, 'SYN'],
@@ -111,6 +120,15 @@ function whatIs(packet: NativeExplained, flow: Flow | null): string {
 }
 
 function why(packet: NativeExplained, owner: string | null): string {
+  if (packet.byId) {
+    const elsewhere = packet.tracked ? '' : ', whatever is noted of its four-tuple';
+    return `It has a connection id of ${owner}${elsewhere}.`;
+  }
+  const nobody = NAMES_NOBODY[packet.quic];
+  return nobody === undefined ? whyElse(packet, owner) : `${whyElse(packet, owner)} ${nobody}`;
+}
+
+function whyElse(packet: NativeExplained, owner: string | null): string {
   if (packet.drop !== 'none') {
     const text = vocabulary.drops.find(({ name }) => name === packet.drop)?.text ?? packet.drop;
     return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -42,7 +42,7 @@ Napi::Value read_quic_datagram(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   const QuicAnswer answer = read_connection_id(quic, Bytes{bytes.Data(), bytes.ByteLength()});
   auto made = Napi::Object::New(info.Env());
-  made.Set("id", name_of(answer.id));
+  made.Set("id", quic_id_name(answer.id));
   made.Set("node", answer.node);
   return made;
 }

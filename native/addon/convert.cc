@@ -135,7 +135,7 @@ QuicLbOptions to_quic(const Napi::Object& from) {
   return options;
 }
 
-const char* name_of(QuicId id) {
+const char* quic_id_name(QuicId id) {
   static constexpr const char* kNames[] = {"none",         "node",   "clientChosen",
                                            "unconfigured", "length", "nobody"};
   return kNames[static_cast<size_t>(id)];

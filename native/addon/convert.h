@@ -35,7 +35,7 @@ Criteria to_criteria(const Napi::Object& from);
 /// bothDirections, sampleEvery, fragments, holdBytes, holdMs}
 WorkerOptions to_worker_options(const Napi::Object& from);
 /// none, node, clientChosen, …
-const char* name_of(QuicId id);
+const char* quic_id_name(QuicId id);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.
 std::vector<Address> to_addresses(const Napi::Value& buffer);

@@ -41,7 +41,8 @@ Criteria criteria(const Setup& setup, NodeIndex self) {
   return {.distribution = Distribution(test_distribution()),
           .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
           .tracking = setup.tracking,
-          .monitoring = setup.monitoring};
+          .monitoring = setup.monitoring,
+          .quic = setup.quic};
 }
 
 }  // namespace
