@@ -13,7 +13,10 @@ constexpr size_t kHalfMax = (kQuicPlaintextMax + 1) / 2;
 class Feistel {
  public:
   Feistel(const Aes128& cipher, const uint8_t* text, size_t length)
-      : cipher_(cipher), length_(length), half_((length + 1) / 2), odd_(length % 2 != 0) {
+      : cipher_(cipher),
+        length_(length),
+        half_(std::min((length + 1) / 2, kHalfMax)),  // never less: tells the compiler the bound
+        odd_(length % 2 != 0) {
     std::memcpy(left_, text, half_);
     std::memcpy(right_, text + length - half_, half_);
     clear_middle();
