@@ -23,7 +23,8 @@ export interface ConnectionsCommandOptions extends AskOptions {
   server?: string;
 }
 
-const DEFAULT_FILE = '/etc/flowsieve/flowsieve.yaml';
+/** The configuration of a command that names none. */
+export const DEFAULT_FILE = '/etc/flowsieve/flowsieve.yaml';
 
 /** Whoever answers for the cluster that the options' configuration describes. */
 export function client(options: AskOptions): AdminClient {

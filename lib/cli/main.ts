@@ -17,6 +17,7 @@ import {
 } from './ask.js';
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
+import { type QuicIdCommandOptions, quicIdCommand } from './quic-id.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 import { type SimulateCommandOptions, simulateCommand } from './simulate.js';
@@ -79,6 +80,16 @@ function program(): Command {
     .option('--nodes <n>', 'so many nodes of equal weight', wholeNumber(1, 1024))
     .option(...JSON_OUTPUT)
     .action((what: string, options: ReplayCommandOptions) => explainCommand(what, options));
+  root
+    .command('quic-id')
+    .description('what an application makes QUIC connection ids of, so that they name its node')
+    .option(...CONFIG)
+    .option('--node <name>', 'of another node than this one')
+    .option('--count <n>', 'make so many of each config', wholeNumber(0, 100_000), 1)
+    .option('--key', 'show the keys, too')
+    .option('--read <hex>', 'say instead whom a connection id names')
+    .option(...JSON_OUTPUT)
+    .action((options: QuicIdCommandOptions) => quicIdCommand(options));
   addAsking(root);
   addActing(root);
   root

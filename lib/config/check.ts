@@ -2,7 +2,8 @@ import { type Problem, show } from '../errors/index.js';
 import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './check-gateway.js';
 import { checkRules } from './check-rules.js';
 import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
-import { SOCKET_PATH_MAX } from './schema.js';
+import { serverIdOf } from './quic.js';
+import { QUIC_PLAINTEXT_MAX, SOCKET_PATH_MAX } from './schema.js';
 
 // What no single key can say: the checks that compare several. They run on the valid parts of a
 // configuration, so that one bad value does not hide what else is wrong.
@@ -106,6 +107,57 @@ function* checkDistribution({ distribution = {} }: Checkable): Generator<Problem
   }
 }
 
+type QuicConfigs = NonNullable<NonNullable<Checkable['quic']>['configs']>;
+
+function* checkQuicConfigs(configs: QuicConfigs): Generator<Problem> {
+  for (const [index, config] of configs.entries()) {
+    const { serverIdLength, nonceLength, encrypted, keyFile } = config ?? {};
+    const path = `quic.configs[${index}]`;
+    const length = (serverIdLength ?? 0) + (nonceLength ?? 0);
+    if (length > QUIC_PLAINTEXT_MAX) {
+      const expected = `at most ${QUIC_PLAINTEXT_MAX} together with serverIdLength`;
+      yield problem(`${path}.nonceLength`, expected, `${length}`);
+    }
+    if (encrypted === false && keyFile !== undefined) {
+      yield problem(`${path}.keyFile`, 'nothing with encrypted false', show(keyFile));
+    }
+  }
+  for (const [index, id] of repeated(configs.map((config) => config?.id?.toString()))) {
+    yield problem(`quic.configs[${index}].id`, 'a config id that no other config has', id);
+  }
+}
+
+function* checkServerIds(nodes: NonNullable<Checkable['nodes']>, length: number) {
+  const ids = nodes.map((node) => {
+    if (node?.name === undefined) return undefined;
+    return serverIdOf({ name: node.name, serverId: node.serverId });
+  });
+  for (const [index, id] of ids.entries()) {
+    if (id === undefined || id.length >= length) continue;
+    const expected = `at least ${length} octets, as quic.configs ask for,`;
+    yield problem(`nodes[${index}].serverId`, expected, `${id.length}`);
+  }
+  const used = ids.map((id) => id?.subarray(0, length).toString('hex'));
+  for (const [index, id] of repeated(used)) {
+    const expected = `a server id whose first ${length} octets no other node has`;
+    yield problem(`nodes[${index}].serverId`, expected, id);
+  }
+}
+
+function* checkQuic({ quic, nodes = [] }: Checkable): Generator<Problem> {
+  if (!quic) return;
+  const { ports = [], configs = [] } = quic;
+  for (const [index, port] of repeated(ports.map((each) => each?.toString()))) {
+    yield problem(`quic.ports[${index}]`, 'a port that is not in the list yet', port);
+  }
+  yield* checkQuicConfigs(configs);
+  // The shortest tells most about clashes, the longest about what is too short.
+  const lengths = configs.flatMap((config) => config?.serverIdLength ?? []);
+  for (const length of new Set([Math.min(...lengths), Math.max(...lengths)])) {
+    if (Number.isFinite(length)) yield* checkServerIds(nodes, length);
+  }
+}
+
 function* checkSizes({ tables, workers, sync, fragments }: Checkable): Generator<Problem> {
   if (tables?.connections && tables.openingShare && workers) {
     const perWorker = Math.floor((tables.connections / workers) * tables.openingShare);
@@ -158,6 +210,7 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkLink(config),
     ...checkDistribution(config),
     ...checkRules(config),
+    ...checkQuic(config),
     ...checkSizes(config),
     ...checkPlaces(config),
   ];

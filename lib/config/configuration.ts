@@ -40,6 +40,8 @@ export interface NodeConfiguration {
   readonly sync?: string | undefined;
   /** 0: no buckets. */
   readonly weight: number;
+  /** Hexadecimal digits: what QUIC connection ids name it by, when that is not derived. */
+  readonly serverId?: string | undefined;
 }
 
 /** Where the other nodes speak to a node; undefined: nobody can. */

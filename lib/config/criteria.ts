@@ -9,11 +9,19 @@ import {
   type ResolvedDistribution,
   resolveDistribution,
 } from './distribution.js';
+import {
+  quicSettings,
+  quicSettingsSchema,
+  type ResolvedQuic,
+  readQuicSettings,
+  resolveQuic,
+} from './quic.js';
 import { effectivePrefixes, type ResolvedRule } from './rules.js';
 import { FIELDS, HASHES, NODES_MAX, PORT_RANGES_MAX, RULES_MAX } from './schema.js';
 
-// The criteria of the distribution as nodes tell them to each other. Criteria that give every
-// packet the same bucket have the same digest, however they were written down.
+// The criteria of the distribution as nodes tell them to each other, and with them how QUIC
+// connection ids name nodes. Criteria that give every packet the same bucket and node have the same
+// digest, however they were written down.
 
 /**
  * The version of the bytes that are hashed (docs/reference/hash-layout.md); nodes of different ones
@@ -31,10 +39,11 @@ export interface CriteriaSettings {
  * What other nodes need to distribute as this configuration says, the hash key included: it goes
  * to nobody who has not the cluster's secret.
  *
- * @throws FlowsieveError FLOWSIEVE_STATE as {@link resolveDistribution}
+ * @throws FlowsieveError FLOWSIEVE_STATE as {@link resolveDistribution} and {@link resolveQuic}
  */
 export function criteriaSettings(config: Configuration): CriteriaSettings {
   const { hash, key, fields, buckets, symmetric, prefixes, rules } = resolveDistribution(config);
+  const quic = resolveQuic(config);
   // Left out of the settings is what decides nothing: the order of the fields, the prefix of an
   // address that is not hashed, and the bytes of the key that the function does not use.
   const settings = {
@@ -47,6 +56,7 @@ export function criteriaSettings(config: Configuration): CriteriaSettings {
     prefixes: effectivePrefixes(fields, prefixes),
     // Without rules nothing is said of them.
     ...(rules.length > 0 ? { rules: rules.map(ruleSettings) } : {}),
+    ...(quic ? { quic: quicSettings(quic) } : {}),
   };
   // Keys stand in the order in which they are written above, on every node.
   const digest = createHash('sha256').update(JSON.stringify(settings)).digest('hex');
@@ -99,8 +109,18 @@ const settingsSchema = z
       .max(RULES_MAX)
       .refine((rules) => rules.flatMap(({ ports }) => ports).length <= PORT_RANGES_MAX)
       .optional(),
+    quic: quicSettingsSchema.optional(),
   })
   .refine(({ hash, key }) => key.length === 2 * KEY_BYTES[hash], { path: ['key'] });
+
+function parseSettings(settings: unknown): z.output<typeof settingsSchema> {
+  const parsed = settingsSchema.safeParse(settings);
+  if (parsed.success) return parsed.data;
+  const path = parsed.error.issues[0]?.path.join('.') ?? '';
+  // Nothing of what came is repeated: the key may be in it.
+  const message = expectedSentence('criteria of this version', path || 'criteria', 'others');
+  throw new FlowsieveError('FLOWSIEVE_FORMAT', message, { path });
+}
 
 /**
  * The inverse of {@link criteriaSettings}.
@@ -108,15 +128,19 @@ const settingsSchema = z
  * @throws FlowsieveError FLOWSIEVE_FORMAT for anything that it never returns
  */
 export function resolveSettings(settings: unknown): ResolvedDistribution {
-  const parsed = settingsSchema.safeParse(settings);
-  if (!parsed.success) {
-    const path = parsed.error.issues[0]?.path.join('.') ?? '';
-    // Nothing of what came is repeated: the key may be in it.
-    const message = expectedSentence('criteria of this version', path || 'criteria', 'others');
-    throw new FlowsieveError('FLOWSIEVE_FORMAT', message, { path });
-  }
-  const { hash, fields, buckets, symmetric, prefixes, rules = [] } = parsed.data;
+  const parsed = parseSettings(settings);
+  const { hash, fields, buckets, symmetric, prefixes, rules = [] } = parsed;
   const key = Buffer.alloc(DISTRIBUTION_KEY_BYTES);
-  key.write(parsed.data.key, 'hex');
+  key.write(parsed.key, 'hex');
   return { hash, key, fields, buckets, symmetric, prefixes, rules };
+}
+
+/**
+ * The same for how QUIC connection ids name nodes; null where they do not.
+ *
+ * @throws FlowsieveError FLOWSIEVE_FORMAT as {@link resolveSettings}
+ */
+export function resolveQuicSettings(settings: unknown): ResolvedQuic | null {
+  const { quic } = parseSettings(settings);
+  return quic ? readQuicSettings(quic) : null;
 }

@@ -21,6 +21,7 @@ export {
   type CriteriaSettings,
   criteriaSettings,
   HASH_LAYOUT_VERSION,
+  resolveQuicSettings,
   resolveSettings,
 } from './criteria.js';
 export {
@@ -30,6 +31,7 @@ export {
   resolveDistribution,
 } from './distribution.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
+export { QUIC_KEY_INFO, type QuicConfig, type ResolvedQuic, resolveQuic } from './quic.js';
 export {
   matchingRule,
   PORT_PROTOCOLS,

@@ -204,6 +204,48 @@ const node = z.strictObject({
       text: 'its share of the buckets beside the other weights; 0: none',
     },
   ).default(1),
+  serverId: note(z.string().regex(/^([0-9a-f]{2}){1,15}$/i), {
+    expected: '2 to 30 hexadecimal digits',
+    text: 'what QUIC connection ids name it by, see `quic`; each of the configs takes as many of the first octets as it needs',
+    derived: 'SHA-256 of its name',
+  })
+    .transform((digits) => digits.toLowerCase())
+    .optional(),
+});
+
+/** The most UDP ports of `quic`. */
+export const QUIC_PORTS_MAX = 16;
+/** The most octets of server id and nonce together: QUIC's longest connection id without its first octet. */
+export const QUIC_PLAINTEXT_MAX = 19;
+
+const quicConfig = z.strictObject({
+  id: integer(0, 6, 'its config id: the three upper bits of each connection id').default(0),
+  serverIdLength: integer(1, 15, 'octets of the server id').default(2),
+  nonceLength: integer(4, 18, 'octets of the nonce, which differs in each connection id').default(8),
+  encrypted: flag('server id and nonce are encrypted, so that nobody else sees the node').default(
+    true,
+  ),
+  keyFile: path(
+    "a file with 32 hexadecimal digits, the key, relative to the configuration's folder; spaces and line ends at its end do not count",
+    'derived from the secret',
+  ).optional(),
+  encodesLength: flag(
+    'the five lower bits of the first octet say how long the rest is, and nothing follows the nonce: what does not fit that names no node',
+  ).default(true),
+});
+
+const quic = z.strictObject({
+  ports: note(
+    z.array(integer(1, 65_535, 'a UDP port of the cluster addresses')).min(1).max(QUIC_PORTS_MAX),
+    {
+      expected: `a list of 1 to ${QUIC_PORTS_MAX} ports`,
+      text: 'with `quic`: the UDP ports on which QUIC is spoken; connections there follow the node that their connection id names (QUIC-LB)',
+    },
+  ),
+  configs: note(z.array(quicConfig).min(1).max(7), {
+    expected: 'a list of 1 to 7 configs',
+    text: 'how connection ids are read, by their config id; all nodes have the same',
+  }).prefault([{}]),
 });
 
 const distribution = z.strictObject({
@@ -476,6 +518,7 @@ export const configurationSchema = z.strictObject({
       'exceptions for ports, protocols and addresses, in order: the first rule that matches an opening packet decides what becomes of it; ' +
       'all nodes must have the same',
   }).default([]),
+  quic: quic.optional(),
   tracking: oneOf(
     ['observe', 'own'],
     'observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster',

@@ -70,12 +70,29 @@ function* ruleWarnings(config: Unwarned): Generator<string> {
   }
 }
 
+function* quicWarnings({ quic, secret, nodes }: Unwarned): Generator<string> {
+  if (!quic) {
+    if (nodes.some((node) => node.serverId !== undefined)) {
+      yield 'nodes[].serverId has no effect without quic.';
+    }
+    return;
+  }
+  for (const { id, encrypted, keyFile } of quic.configs) {
+    if (!encrypted) {
+      yield `quic config ${id} is not encrypted: everybody can see, and say, which node a connection id names.`;
+    } else if (keyFile === undefined && !secret) {
+      yield `Without secret and keyFile the key of quic config ${id} comes from the name of the cluster alone.`;
+    }
+  }
+}
+
 /** The warnings for a configuration. */
 export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
   yield* ruleWarnings(config);
   yield* clusterWarnings(config);
   yield* gatewayWarnings(config);
+  yield* quicWarnings(config);
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }

@@ -37,6 +37,29 @@ export interface NativeRule {
   destinationPrefixIpv6: number;
 }
 
+/** How QUIC connection ids name nodes. */
+export interface NativeQuic {
+  ports: Uint16Array;
+  configs: {
+    id: number;
+    serverIdLength: number;
+    nonceLength: number;
+    encodesLength: boolean;
+    key: Uint8Array | null;
+  }[];
+  /** The living members, by node index. */
+  servers: { serverId: Uint8Array; node: number }[];
+}
+
+/** What a QUIC connection id said; all but `node` and `none` leave the packet to its four-tuple. */
+export type NativeQuicId =
+  | 'none'
+  | 'node'
+  | 'clientChosen'
+  | 'unconfigured'
+  | 'length'
+  | 'nobody';
+
 /** What decisions depend on besides the table. */
 export interface NativeCriteria {
   distribution: NativeDistribution;
@@ -48,6 +71,7 @@ export interface NativeCriteria {
   monitoring: boolean;
   /** The nodes forward: a connection does not end with its node. */
   forwards: boolean;
+  quic?: NativeQuic | null;
 }
 
 /** What is one node's by configuration: an address and a range of ports, both ends included. */
@@ -319,6 +343,8 @@ export interface NativeExplained {
   packetClass: number;
   owner: number;
   byBucket: boolean;
+  byId: boolean;
+  quic: NativeQuicId;
   tracked: boolean;
   held: boolean;
   /** A rule leaves it to every node's kernel. */
@@ -354,6 +380,8 @@ export interface NativeAddon {
     distribution: NativeDistribution,
     key: Uint8Array,
   ): { hashed: Buffer; hash: bigint; bucket: number; rule: number };
+  /** Which node the connection id in a UDP payload names. */
+  readConnectionId(quic: NativeQuic, datagram: Uint8Array): { id: NativeQuicId; node: number };
   /** Asks on the wire who else has these addresses. */
   findClashes(
     interfaceName: string,

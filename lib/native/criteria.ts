@@ -4,6 +4,7 @@ import {
   type FieldName,
   PROTOCOLS,
   type ResolvedDistribution,
+  type ResolvedQuic,
   type ResolvedRule,
   resolveDistribution,
   splitPorts,
@@ -13,6 +14,7 @@ import type { Transition } from '../protocol/index.js';
 import type {
   NativeCriteria,
   NativeDistribution,
+  NativeQuic,
   NativeReservation,
   NativeRule,
   NativeTransition,
@@ -91,6 +93,27 @@ export function nativeDistribution(resolved: ResolvedDistribution): NativeDistri
     symmetric: resolved.symmetric,
     buckets: resolved.buckets,
     rules: resolved.rules.map((rule) => nativeRule(rule, resolved)),
+  };
+}
+
+/**
+ * How connection ids name nodes.
+ *
+ * @param living - the members whose ids count; those of others name nobody
+ */
+export function nativeQuic(
+  quic: ResolvedQuic | null,
+  living: readonly string[],
+  indexes: NodeIndexes,
+): NativeQuic | null {
+  if (quic === null) return null;
+  return {
+    ports: Uint16Array.from(quic.ports),
+    configs: quic.configs.map((config) => ({ ...config })),
+    servers: living.flatMap((name) => {
+      const serverId = quic.serverIds.get(name);
+      return serverId ? [{ serverId, node: indexes.of(name) }] : [];
+    }),
   };
 }
 

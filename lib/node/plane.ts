@@ -2,6 +2,7 @@ import {
   type Configuration,
   type ResolvedRule,
   resolveDistribution,
+  resolveQuicSettings,
   resolveSettings,
 } from '../config/index.js';
 import type { Logger } from '../log/index.js';
@@ -11,11 +12,12 @@ import {
   type NativeImported,
   type NodeIndexes,
   nativeCriteria,
+  nativeQuic,
   nativeTransition,
   RECORD_BYTES,
 } from '../native/index.js';
 import type { ListBlock } from '../peers/index.js';
-import type { ListKind, PlaneWork, View } from '../protocol/index.js';
+import { type ListKind, living, type PlaneWork, type View } from '../protocol/index.js';
 
 // The data plane as the protocol sees it: what it asks for in its words is done here with the
 // engine's. A call returns when all workers have done it, between two of their bursts.
@@ -159,9 +161,15 @@ export class Plane {
     return names.map((name) => this.indexes.of(name));
   }
 
-  private criteria({ allocation, criteria }: View) {
+  private criteria(view: View) {
+    const { config, indexes } = this;
+    const { allocation, criteria } = view;
     const distribution = resolveSettings(criteria.settings);
-    return nativeCriteria(this.config, this.config.node, allocation, this.indexes, distribution);
+    const names = living(view).map(({ name }) => name);
+    return {
+      ...nativeCriteria(config, config.node, allocation, indexes, distribution),
+      quic: nativeQuic(resolveQuicSettings(criteria.settings), names, indexes),
+    };
   }
 
   private async hasContested(): Promise<boolean> {

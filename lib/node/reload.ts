@@ -11,7 +11,15 @@ import { expectedSentence, FlowsieveError } from '../errors/index.js';
 // until it is started again.
 
 /** The keys that a running node takes over. */
-const RELOADED = ['nodes', 'distribution', 'rules', 'secret', 'rebalance', 'drain'] as const;
+const RELOADED = [
+  'nodes',
+  'distribution',
+  'rules',
+  'quic',
+  'secret',
+  'rebalance',
+  'drain',
+] as const;
 const NO_RESTART: ReadonlySet<string> = new Set([...RELOADED, 'warnings']);
 
 /** One of the keys that a running node takes over. */

@@ -4,6 +4,7 @@ import {
   awaitNative,
   type Flow,
   type NativeExplained,
+  type NativeQuicId,
   protocolName,
   readFlow,
   vocabulary,
@@ -37,6 +38,14 @@ export interface ExplainedPacket {
   /** One sentence. */
   readonly why: string;
 }
+
+/** Why a connection id on a QUIC port names no node, and the four-tuple decides. */
+const NAMES_NOBODY: Readonly<Partial<Record<NativeQuicId, string>>> = {
+  clientChosen: 'The client has chosen its connection id, or may have.',
+  unconfigured: 'The config id of its connection id is not configured.',
+  length: 'Its connection id is too short, or not as long as it says.',
+  nobody: 'Its connection id names no living member.',
+};
 
 const TCP_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
   [0x02, 'SYN'],
@@ -141,6 +150,20 @@ function whyByRule(
 }
 
 function why(
+  packet: NativeExplained,
+  owner: string | null,
+  rule: ResolvedRule | undefined,
+): string {
+  if (packet.byId) {
+    const elsewhere = packet.tracked ? '' : ', whatever is noted of its four-tuple';
+    return `It has a connection id of ${owner}${elsewhere}.`;
+  }
+  const nobody = NAMES_NOBODY[packet.quic];
+  const otherwise = whyElse(packet, owner, rule);
+  return nobody === undefined ? otherwise : `${otherwise} ${nobody}`;
+}
+
+function whyElse(
   packet: NativeExplained,
   owner: string | null,
   rule: ResolvedRule | undefined,

@@ -4,6 +4,7 @@ import {
   parseConfiguration,
   type ResolvedRule,
   resolveDistribution,
+  resolveQuic,
   singlesOf,
 } from '../config/index.js';
 import {
@@ -12,6 +13,7 @@ import {
   type NativeReplay,
   NodeIndexes,
   nativeCriteria,
+  nativeQuic,
   nativeWorkerOptions,
 } from '../native/index.js';
 
@@ -66,7 +68,11 @@ export function openReplay(input: ReplayInput, options: ReplayOptions): OpenRepl
     bothDirections: true,
     sampleEvery: 0,
   });
-  const criteria = nativeCriteria(config, self, allocation, indexes);
+  const names = members.map(({ name }) => name);
+  const criteria = {
+    ...nativeCriteria(config, self, allocation, indexes),
+    quic: nativeQuic(resolveQuic(config, members), names, indexes),
+  };
   const native = callNative(() => new addon.Replay(input, worker, criteria));
   return { native, names: indexes.names(), rules };
 }

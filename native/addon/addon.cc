@@ -9,6 +9,7 @@
 #include "addon/replay_wrap.h"
 #include "addon/wire_wrap.h"
 #include "base/precedence.h"
+#include "decide/connection_id.h"
 
 namespace flowsieve::addon {
 namespace {
@@ -36,6 +37,18 @@ Napi::Value hash(const Napi::CallbackInfo& info) {
   return made;
 }
 
+/// readConnectionId(quic, datagram: Buffer) -> {id, node}: what read_connection_id() says of a UDP
+/// payload
+Napi::Value read_quic_datagram(const Napi::CallbackInfo& info) {
+  const QuicLb quic(to_quic(info[0].As<Napi::Object>()));
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  const QuicAnswer answer = read_connection_id(quic, Bytes{bytes.Data(), bytes.ByteLength()});
+  auto made = Napi::Object::New(info.Env());
+  made.Set("id", quic_id_name(answer.id));
+  made.Set("node", answer.node);
+  return made;
+}
+
 /// runInRealTime(): all threads of the process
 Napi::Value run_in_real_time_now(const Napi::CallbackInfo& info) {
   (void)value_or_throw(info.Env(), run_in_real_time());
@@ -45,6 +58,7 @@ Napi::Value run_in_real_time_now(const Napi::CallbackInfo& info) {
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("vocabulary", Napi::Function::New(env, vocabulary));
   exports.Set("hash", Napi::Function::New(env, hash));
+  exports.Set("readConnectionId", Napi::Function::New(env, read_quic_datagram));
   exports.Set("findClashes", Napi::Function::New(env, find_clashes_on_link));
   exports.Set("Replay", ReplayWrap::define(env));
   exports.Set("Engine", EngineWrap::define(env));

@@ -97,6 +97,66 @@ std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& d
   return owner;
 }
 
+namespace {
+
+QuicConfig to_quic_config(const Napi::Object& from) {
+  QuicConfig config{.id = static_cast<uint8_t>(number(from, "id")),
+                    .server_id_length = static_cast<uint8_t>(number(from, "serverIdLength")),
+                    .nonce_length = static_cast<uint8_t>(number(from, "nonceLength")),
+                    .encodes_length = boolean(from, "encodesLength")};
+  const bool fits = config.server_id_length >= 1 && config.server_id_length <= kQuicServerIdMax &&
+                    config.nonce_length >= kQuicNonceMin &&
+                    config.server_id_length + config.nonce_length <= int{kQuicPlaintextMax};
+  if (config.id >= kQuicConfigs || !fits) {
+    refuse(from.Env(), "Expected a QUIC-LB config id from 0 to 6 and lengths of at most 19 octets.");
+  }
+  const Napi::Value key = from.Get("key");
+  if (key.IsNull()) return config;
+  const auto bytes = key.As<Napi::Uint8Array>();
+  config.key.emplace();
+  if (bytes.ByteLength() != config.key->size()) {
+    refuse(from.Env(), "Expected 16 bytes for the key of a QUIC-LB config but received " +
+                           std::to_string(bytes.ByteLength()) + ".");
+  }
+  std::memcpy(config.key->data(), bytes.Data(), config.key->size());
+  return config;
+}
+
+QuicServer to_quic_server(const Napi::Object& from) {
+  QuicServer server{.id = {}, .node = static_cast<NodeIndex>(number(from, "node"))};
+  const auto bytes = from.Get("serverId").As<Napi::Uint8Array>();
+  if (bytes.ByteLength() > server.id.size()) {
+    refuse(from.Env(), "Expected at most 15 bytes for a server id but received " +
+                           std::to_string(bytes.ByteLength()) + ".");
+  }
+  std::memcpy(server.id.data(), bytes.Data(), bytes.ByteLength());
+  return server;
+}
+
+}  // namespace
+
+QuicLbOptions to_quic(const Napi::Object& from) {
+  QuicLbOptions options;
+  const auto ports = from.Get("ports").As<Napi::Uint16Array>();
+  if (ports.ElementLength() > kQuicPortsMax) refuse(from.Env(), "Expected at most 16 QUIC ports.");
+  options.ports.assign(ports.Data(), ports.Data() + ports.ElementLength());
+  const auto configs = from.Get("configs").As<Napi::Array>();
+  for (uint32_t i = 0; i < configs.Length(); ++i) {
+    options.configs.push_back(to_quic_config(configs.Get(i).As<Napi::Object>()));
+  }
+  const auto servers = from.Get("servers").As<Napi::Array>();
+  for (uint32_t i = 0; i < servers.Length(); ++i) {
+    options.servers.push_back(to_quic_server(servers.Get(i).As<Napi::Object>()));
+  }
+  return options;
+}
+
+const char* quic_id_name(QuicId id) {
+  static constexpr const char* kNames[] = {"none",         "node",   "clientChosen",
+                                           "unconfigured", "length", "nobody"};
+  return kNames[static_cast<size_t>(id)];
+}
+
 Criteria to_criteria(const Napi::Object& from) {
   Criteria criteria{
       .distribution = Distribution(to_distribution(from.Get("distribution").As<Napi::Object>())),
@@ -107,6 +167,10 @@ Criteria to_criteria(const Napi::Object& from) {
   criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
   criteria.monitoring = boolean(from, "monitoring");
   criteria.forwards = boolean(from, "forwards");
+  const Napi::Value quic = from.Get("quic");
+  if (quic.IsObject()) {
+    criteria.quic = std::make_shared<const QuicLb>(to_quic(quic.As<Napi::Object>()));
+  }
   return criteria;
 }
 

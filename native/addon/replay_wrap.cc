@@ -43,6 +43,8 @@ Napi::Object from_explained(Napi::Env env, const Explained& line) {
   made.Set("packetClass", decision.packet_class);
   made.Set("owner", decision.owner);
   made.Set("byBucket", decision.by_bucket);
+  made.Set("byId", decision.by_id);
+  made.Set("quic", quic_id_name(decision.quic));
   made.Set("tracked", decision.slot != kNoSlot);
   made.Set("held", line.trace.held);
   made.Set("passed", decision.passed);

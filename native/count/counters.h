@@ -112,7 +112,14 @@ inline constexpr bool is_malformed(Drop drop) {
   X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
   X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
   X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards") \
-  X(Expected,           expected,           "packets of unknown connections that an expectation gave to its owner")
+  X(Expected,           expected,           "packets of unknown connections that an expectation gave to its owner")     \
+  X(QuicById,           quicById,           "packets to a QUIC port that were the node's whom their connection id names")       \
+  X(QuicMigrated,       quicMigrated,       "those that made an entry for a four-tuple that was unknown")                       \
+  X(QuicElsewhere,      quicElsewhere,      "those whose four-tuple has an entry of another node's, which stayed as it is")     \
+  X(QuicClientChosen,   quicClientChosen,   "packets to a QUIC port by four-tuple: the client has chosen the id, or may have")  \
+  X(QuicUnconfigured,   quicUnconfigured,   "packets to a QUIC port by four-tuple: no configuration has the id's config id")    \
+  X(QuicLength,         quicLength,         "packets to a QUIC port by four-tuple: the id is too short, or not as long as it says") \
+  X(QuicNobody,         quicNobody,         "packets to a QUIC port by four-tuple: the id names no living member")
 // clang-format on
 
 enum class Count : uint8_t {

@@ -1,5 +1,6 @@
 #include "decide/decide.h"
 
+#include "decide/connection_id.h"
 #include "decide/status.h"
 
 namespace flowsieve {
@@ -62,13 +63,14 @@ struct Beginning {
   bool reopened = false;   ///< after another with the same key had closed
   Tick opened = 0;         ///< when its first packet came
   bool contested = false;  ///< while a handover moved its bucket
+  bool by_id = false;      ///< it was open before, at another four-tuple
 };
 
 /// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided
 /// by its bucket and only goes uncounted among the connections: the next packet tries again.
 Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, const Beginning& how,
            Context& context) {
-  const bool opening = opens(*subject.packet);
+  const bool opening = opens(*subject.packet) && !how.by_id;
   Record record;
   record.key = subject.key;
   record.last_seen = context.now;
@@ -203,6 +205,36 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   return decision;
 }
 
+/// A packet whose QUIC connection id names a node: that node's, on every node alike and whatever else
+/// changes. Classes 2 and 4 where the table says the same. Else 5 and 6, since it opens nothing: so
+/// it needs no lease, waits for no handover and is nobody's to recall. An entry of another
+/// connection that had the four-tuple before stays as it is.
+Decision by_connection_id(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
+  const Criteria& criteria = context.criteria;
+  const NodeIndex self = criteria.allocation.self;
+  const bool mine = context.quic.node == self;
+  context.counters.add(Count::kQuicById);
+  if (slot != kNoSlot && context.table.at(slot).owner == context.quic.node) {
+    return follow(subject, slot, context);
+  }
+  Decision decision{.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+                    .packet_class = static_cast<uint8_t>(mine ? 5 : 6),
+                    .owner = context.quic.node,
+                    .by_id = true};
+  if (slot != kNoSlot) {
+    context.counters.add(Count::kQuicElsewhere);
+    return decision;
+  }
+  const auto [bucket, claim] = rule(subject, context);
+  decision.bucket = bucket;
+  // The owner of the bucket notes the exception in any case: what comes without such an id is its to
+  // decide.
+  if (!mine && claim.owner != self && !is_noted(claim, criteria)) return decision;
+  decision.slot = enter(subject, hash, decision, {.opened = context.now, .by_id = true}, context);
+  if (decision.slot != kNoSlot) context.counters.add(Count::kQuicMigrated);
+  return decision;
+}
+
 /// Classes 2 and 4 to 6 for a later fragment: it goes where its first fragment went, whatever has
 /// changed since, or the datagram would be torn between two nodes. Refreshes, and enters nothing.
 Decision follow_first(const Subject& subject, Slot slot, Context& context) {
@@ -332,6 +364,12 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
     return decision;
   }
 
+  if (context.quic.id == QuicId::kNode) [[unlikely]] {
+    const Decision decision = by_connection_id(subject, slot, hash, context);
+    if (decision.packet_class != 0) count_class(context, decision.packet_class);
+    return decision;
+  }
+
   NodeIndex owner_before = 0;
   const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context);
   if (reopened) {
@@ -346,6 +384,7 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
                             : slot != kNoSlot
                                 ? follow(subject, slot, context)
                                 : by_bucket(subject, hash, {reopened, context.now}, context);
+  if (!decision.hold) count_unroutable(context.quic.id, context.counters);
   if (decision.packet_class == 0) return decision;
   if (reopened && decision.owner != owner_before) context.counters.add(Count::kMoved);
   count_class(context, decision.packet_class);

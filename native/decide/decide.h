@@ -22,11 +22,15 @@
 // expects it, whatever its bucket: "the bucket is mine" is then "I expect it".
 //
 // While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
-// lease a node opens nothing: decide/transition.h.
+// lease a node opens nothing: decide/transition.h. A QUIC packet whose connection id names a node is
+// that node's, whatever table and allocation say: decide/connection_id.h.
 #pragma once
+
+#include <memory>
 
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
+#include "allocation/quic_lb.h"
 #include "count/counters.h"
 #include "decide/expectations.h"
 #include "decide/reserved.h"
@@ -55,6 +59,8 @@ struct Criteria {
   bool monitoring = true;  ///< follow the status; without it entries only age
   /// The nodes forward (gateways): a connection does not end with its node.
   bool forwards = false;
+  /// Which nodes QUIC connection ids name; null: not configured, and nobody looks for any.
+  std::shared_ptr<const QuicLb> quic{};
 };
 
 /// A packet with its place in the table.
@@ -79,6 +85,7 @@ struct Decision {
   uint32_t bucket = 0;       ///< only when the bucket decided
   bool by_bucket = false;    ///< the allocation decided, or an expectation: not the table
   bool expected = false;     ///< an expectation decided
+  bool by_id = false;        ///< the QUIC connection id decided, neither of both
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool refused = false;      ///< discarded: a rule gives it to nobody
@@ -86,6 +93,7 @@ struct Decision {
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
   bool reserved = false;     ///< the configuration decided: in no class, and without a lease
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
+  QuicId quic = QuicId::kNone;  ///< what the connection id said; kNone but on QUIC ports
 };
 
 /// Is told when connections enter and leave the table. Called per connection, never per packet.
@@ -112,6 +120,7 @@ struct Context {
   const Former* former = nullptr;          ///< null: nobody decides by earlier criteria any more
   bool may_open = true;                    ///< the lease has not run out
   Expectations* expectations = nullptr;    ///< null: nobody expects anything
+  QuicAnswer quic{};                       ///< what the packet's connection id says
 };
 
 /// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "decide/connection_id.h"
+
 namespace flowsieve {
 namespace {
 
@@ -173,7 +175,12 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
                   .former = former_ ? &*former_ : nullptr,
                   .may_open = now_ns_ < open_until_ns_,
                   .expectations = expected_};
-  return decide(subject, slot, hash, context);
+  if (criteria_.quic) [[unlikely]] {
+    context.quic = read_connection_id(*criteria_.quic, subject, frame.bytes);
+  }
+  Decision decision = decide(subject, slot, hash, context);
+  decision.quic = context.quic.id;
+  return decision;
 }
 
 /// A fragment without ports goes where the first fragment of its datagram went, and waits when that

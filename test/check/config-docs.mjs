@@ -99,6 +99,8 @@ ${[...rows('', configurationSchema)].join('\n')}
 - \`quorum: paths\` is for at most two nodes. \`sync.failAfter\` is at least two heartbeats, \`sync.guard\` less than \`sync.hold\`.
 - Where nodes speak to each other (\`sync\`, or else \`address\`) is each node's only one, and never a cluster address.
 - \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
+- Config ids of \`quic.configs\` are each other's only ones; server id and nonce have 19 octets together at most; \`keyFile\` is not given with
+  \`encrypted: false\`. No two nodes have server ids that one of the configs cannot tell apart.
 - \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
 
 ## The hash key
@@ -112,9 +114,20 @@ All nodes must hash with the same key, and nobody else should know it: who does 
 \`siphash\` uses the first 16 bytes, \`toeplitz\` all 40, \`crc32c\` and \`jhash\` the first 4 as a little-endian seed. Only \`siphash\` keeps
 somebody who sees the answers from finding addresses that collide; the others are there to agree with other machinery.
 
+## QUIC connection ids
+
+With \`quic\` a packet to one of its ports goes to the node that its connection id names, wherever the client is
+([operating](../guide/operating.md#quic-clients-whose-address-changes), [why so](../decisions/quic.md)). The key of a config is
+
+1. the content of its \`keyFile\`, 32 hexadecimal digits;
+2. otherwise HKDF-SHA256 (RFC 5869) of the secret: salt the name of the cluster, info \`flowsieve quic-lb v1 config N\` with the config id, 16 bytes;
+3. without a secret the name of the cluster takes its place, and a warning says so.
+
+A node's server id is the first \`serverIdLength\` octets of its \`serverId\`, or of SHA-256 of its name.
+
 ## What nodes agree on
 
-Nodes agree on the allocation, and on the criteria of the distribution, by the cluster protocol; a node whose configuration asks for
+Nodes agree on the allocation, and on the criteria of the distribution and of \`quic\`, by the cluster protocol; a node whose configuration asks for
 other criteria than those in force says so, and the nodes change to them when all ask for the same. \`cluster\`, \`addresses\`, \`sync\`,
 \`quorum\` and the names and addresses of \`nodes\` have to be the same on all.
 
@@ -132,7 +145,7 @@ A hash key that is derived from the secret changes with it, when the last node h
 
 ## What a reload takes over
 
-\`nodes\`, \`distribution\`, \`secret\`, \`rebalance\` and \`drain\`; everything else stays as it is until the next start, and the log says so.
+\`nodes\`, \`distribution\`, \`quic\`, \`secret\`, \`rebalance\` and \`drain\`; everything else stays as it is until the next start, and the log says so.
 
 - A change of the node list is taken only if every majority of the old list shares a node with every majority of the new one: one node more
   or less at a time, when in doubt.

@@ -26,6 +26,7 @@ export const NATIVE_ROOMS = [
 export const LIB_ROOMS = [
   ['errors', 'log'],
   ['config'],
+  ['quic'],
   ['allocation'],
   ['protocol'],
   ['peers'],

@@ -44,7 +44,8 @@ Criteria criteria(const Setup& setup, NodeIndex self) {
           .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
           .tracking = setup.tracking,
           .monitoring = setup.monitoring,
-          .forwards = setup.gateway};
+          .forwards = setup.gateway,
+          .quic = setup.quic};
 }
 
 }  // namespace

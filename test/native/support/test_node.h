@@ -48,6 +48,7 @@ struct Setup {
   FragmentLimits fragments = {};
   HoldLimits hold = {};
   std::function<uint64_t()> clock = {};
+  std::shared_ptr<const QuicLb> quic = {};
 };
 
 using List = std::vector<Record>;
