@@ -107,7 +107,12 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Contested,          contested,          "connections opened while a handover moved their bucket")                   \
   X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
   X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
-  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards")
+  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards") \
+  X(OsChecked,          osChecked,          "own connections compared with the operating system's list")                \
+  X(OsDropped,          osDropped,          "own connections dropped: they have no socket any more")                    \
+  X(OsClosed,           osClosed,           "own connections without a socket that stay, as other nodes may know them") \
+  X(OsRestored,         osRestored,         "connections entered because the operating system has them open")           \
+  X(OsUnmatched,        osUnmatched,        "open sockets of connections that are not this node's by table or bucket")
 // clang-format on
 
 enum class Count : uint8_t {

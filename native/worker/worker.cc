@@ -162,7 +162,8 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
                   .now = received,
                   .transition = transition(),
                   .former = former_ ? &*former_ : nullptr,
-                  .may_open = now_ns_ < open_until_ns_};
+                  .may_open = now_ns_ < open_until_ns_,
+                  .told = told_};
   return decide(subject, slot, hash, context);
 }
 
