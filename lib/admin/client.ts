@@ -10,6 +10,8 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ReconcileRequest,
+  ReconcileView,
   Status,
 } from '../node/types.js';
 import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
@@ -85,6 +87,11 @@ export class AdminClient {
     return this.post('/weight', { node, weight });
   }
 
+  /** Compares the own table with the operating system's list now. */
+  async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    return parseJson(await this.postFor('/reconcile', request)) as ReconcileView;
+  }
+
   /** The metrics, as Prometheus reads them. */
   async metrics(): Promise<string> {
     const { status, text } = await this.ask('GET', '/metrics');
@@ -100,8 +107,13 @@ export class AdminClient {
   }
 
   private async post(path: string, body: object): Promise<void> {
+    await this.postFor(path, body);
+  }
+
+  private async postFor(path: string, body: object): Promise<string> {
     const { status, text } = await this.ask('POST', path, JSON.stringify(body));
     if (status !== 200) throw refusal(status, text);
+    return text;
   }
 
   private ask(

@@ -1,14 +1,17 @@
 // What a node may be told to do, as it comes in the body of a POST.
 import { z } from 'zod';
 import { expectedSentence, FlowsieveError, show } from '../errors/index.js';
-import type { DrainRequest } from '../node/types.js';
+import type { DrainRequest, ReconcileRequest } from '../node/types.js';
 
 const DEADLINE_MAX = 2_592_000;
 const WEIGHT_MIN = 0.001;
 const WEIGHT_MAX = 65_535;
+const NAMED_MAX = 10_000;
 
 const FIELDS = {
   deadline: [z.number().min(0).max(DEADLINE_MAX), `a number of seconds from 0 to ${DEADLINE_MAX}`],
+  dryRun: [z.boolean(), 'true or false'],
+  limit: [z.number().int().min(0).max(NAMED_MAX), `an integer from 0 to ${NAMED_MAX}`],
   node: [z.string().min(1).max(63), "a node's name"],
   weight: [
     z
@@ -28,6 +31,10 @@ export interface WeightRequest {
 
 const nothing = z.strictObject({});
 const drain = z.strictObject({ deadline: FIELDS.deadline[0].optional() });
+const reconcile = z.strictObject({
+  dryRun: FIELDS.dryRun[0].optional(),
+  limit: FIELDS.limit[0].optional(),
+});
 const weight = z.strictObject({ node: FIELDS.node[0], weight: FIELDS.weight[0] });
 
 function read<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
@@ -65,4 +72,9 @@ export function parseNothing(body: unknown): void {
 /** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
 export function parseWeight(body: unknown): WeightRequest {
   return read(weight, body);
+}
+
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
+export function parseReconcile(body: unknown): ReconcileRequest {
+  return read(reconcile, body);
 }

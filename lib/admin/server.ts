@@ -1,7 +1,7 @@
 // Where a running node can be asked.
 //
 //   Unix socket, this user only     GET /status  /connections  /allocation  /metrics
-//                                   GET /audit  /events    POST /drain  /resume  /weight
+//                                   GET /audit  /events    POST /drain  /resume  /weight  /reconcile
 //   TCP (admin.http), read-only     GET /status  /metrics
 //
 // The second line is there for a node that speaks with others. Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
@@ -15,7 +15,7 @@ import { type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
-import { parseDrain, parseNothing, parseWeight } from './requests.js';
+import { parseDrain, parseNothing, parseReconcile, parseWeight } from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */
@@ -80,6 +80,11 @@ function clusterRoutes(administered: ClusterAdministered): Route[] {
       const { node, weight } = parseWeight(body);
       return administered.weight(node, weight);
     }),
+    {
+      method: 'POST',
+      path: '/reconcile',
+      answer: (request) => administered.reconcile(parseReconcile(request.body)),
+    },
   ];
 }
 

@@ -18,6 +18,7 @@ import {
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { type QuicIdCommandOptions, quicIdCommand } from './quic-id.js';
+import { type ReconcileCommandOptions, reconcileCommand } from './reconcile.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 import { type SimulateCommandOptions, simulateCommand } from './simulate.js';
@@ -168,6 +169,14 @@ function addActing(root: Command): void {
     .action((node: string, weight: number, options: AskOptions) =>
       weightCommand(node, weight, options),
     );
+  root
+    .command('reconcile')
+    .description("compare the own connections with the operating system's, with tracking os")
+    .option(...CONFIG)
+    .option('--dry-run', 'change nothing, and say what would be dropped and restored')
+    .option('--limit <n>', 'name at most so many connections', wholeNumber(0, 10_000), 100)
+    .option(...JSON_OUTPUT)
+    .action((options: ReconcileCommandOptions) => reconcileCommand(options));
   root
     .command('audit')
     .description('whether each opening packet was taken exactly once; 1 when one was not')

@@ -1,5 +1,6 @@
 import type { ClusterStatus, DrainStatus, PeerPaths, RuleView, Status } from '../node/types.js';
 import { columns, durationText, print } from './output.js';
+import { reconcileText } from './reconcile.js';
 
 // What `flowsieve status` prints for people.
 
@@ -28,6 +29,7 @@ export function printStatus(status: Status & Partial<ClusterStatus>, now: number
   const drops = Object.entries(status.drops).map(([reason, count]) => `${reason} ${count}`);
   print(`dropped      ${drops.join(', ') || 'none'}`);
   printHandovers(status);
+  if (status.os) print(`open         ${ago(status.os.at, now)}: ${reconcileText(status.os)}`);
   print(`memory       ${(memory.residentBytes / 1e6).toFixed(0)} MB resident`);
   printRules(status.rules);
   for (const change of host.changes) {

@@ -199,6 +199,12 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   }
 }
 
+function* checkOs({ os }: Checkable): Generator<Problem> {
+  for (const [index, field] of repeated(os?.match ?? [])) {
+    yield problem(`os.match[${index}]`, 'an identifier that is not in the list yet', field);
+  }
+}
+
 /** Everything that is wrong between the keys. */
 export function crossCheck(config: Checkable): Problem[] {
   return [
@@ -213,5 +219,6 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkQuic(config),
     ...checkSizes(config),
     ...checkPlaces(config),
+    ...checkOs(config),
   ];
 }

@@ -46,6 +46,8 @@ export const FIELDS = [
   'destinationPort',
   'protocol',
 ] as const;
+/** The four identifiers of a connection, as the packet of its client has them. */
+export const IDENTIFIERS = ['source', 'sourcePort', 'destination', 'destinationPort'] as const;
 /** The protocols that have timeouts of their own; `other` is every other protocol. */
 export const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp', 'other'] as const;
 
@@ -437,6 +439,25 @@ const drain = z.strictObject({
   ).default('leave'),
 });
 
+const os = z.strictObject({
+  every: note(z.number().min(0.1).max(3600), {
+    expected: 'a number of seconds from 0.1 to 3600',
+    text: "with `tracking: os`: seconds between two comparisons with the operating system's list",
+  }).default(5),
+  match: note(
+    z.array(oneOf(IDENTIFIERS, 'an identifier that is the same in both')).min(3).max(4),
+    {
+      expected: `a list of 3 or 4 of ${IDENTIFIERS.join(', ')}`,
+      text: 'the identifiers that the application leaves as they were; one of the four may be missing',
+    },
+  ).default([...IDENTIFIERS]),
+  conntrack: note(z.union([z.literal('auto'), z.boolean()]), {
+    expected: 'auto, true or false',
+    text: 'whether the connections that the kernel translates are looked up under their original addresses; auto: where it can list them',
+  }).default('auto'),
+  dryRun: flag('the comparison only counts what it would drop and restore').default(false),
+});
+
 const HTTP = /^(\[[0-9a-f:.]+\]|[^\s:[\]]+):([0-9]{1,5})$/i;
 
 /** Takes `host:port` or `[IPv6 address]:port` apart; undefined when it is neither. */
@@ -520,10 +541,10 @@ export const configurationSchema = z.strictObject({
   }).default([]),
   quic: quic.optional(),
   tracking: oneOf(
-    ['observe', 'own'],
-    'observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster',
-    ['os'],
+    ['observe', 'own', 'os'],
+    "observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster; os: the same, compared with the operating system's open connections",
   ).default('observe'),
+  os: os.prefault({}),
   monitoring: flag(
     'status is followed; without it only one timeout per protocol applies, the one of `established`',
   ).default(true),

@@ -273,6 +273,38 @@ interface NativeLease {
   setOpenUntil(ns: bigint): void;
 }
 
+/** How the tables are compared with what the operating system has open. */
+export interface NativeReconcileOptions {
+  /** The identifiers that are the same in both; at least three. */
+  match: { source: boolean; sourcePort: boolean; destination: boolean; destinationPort: boolean };
+  conntrack: 'auto' | 'always' | 'never';
+  /** Only says what it would do. */
+  dry: boolean;
+  /** Restores in every bucket. */
+  anywhere: boolean;
+  /** Connections that are named, at most. */
+  named: number;
+}
+
+/** What a comparison came to; the words are those of `Reconciled` in native/worker/reconcile.h. */
+export interface NativeReconciled {
+  checked: number;
+  dropped: number;
+  closed: number;
+  restored: number;
+  unmatched: number;
+  noRoom: number;
+  left: number;
+  sockets: number;
+  tracked: number;
+  malformed: number;
+  conntrack: boolean;
+  /** Forty bytes each. */
+  keys: Buffer;
+  /** For each key. */
+  outcomes: ('dropped' | 'closed' | 'restored' | 'unmatched' | 'noRoom')[];
+}
+
 export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   /** What is one node's by configuration, from now on. */
   reserve(reservations: readonly NativeReservation[]): Promise<void>;
@@ -283,6 +315,8 @@ export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   close(): Promise<void>;
   /** One piece of one worker's table, as `exportList` of all. */
   connections(worker: number, cursor: bigint, limit: number): Promise<NativeRecords>;
+  /** Compares the tables with what the operating system has open. */
+  reconcile(options: NativeReconcileOptions): Promise<NativeReconciled>;
   /** Tells the neighbours where the cluster addresses are. */
   announce(): Promise<void>;
 }

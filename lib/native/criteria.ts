@@ -135,7 +135,8 @@ export function nativeCriteria(
     epoch: allocation.epoch,
     self: indexes.of(self),
     owners: allocation.owners.map((owner) => index[owner] ?? 0),
-    tracking: config.tracking,
+    // What the operating system's list does to the table of `own` is done from outside.
+    tracking: config.tracking === 'os' ? 'own' : config.tracking,
     monitoring: config.monitoring,
     forwards: config.role === 'gateway',
   };

@@ -44,6 +44,7 @@ import {
   startPeers,
 } from './parts.js';
 import { Plane } from './plane.js';
+import { Reconciler } from './reconcile.js';
 import { reloadOf } from './reload.js';
 import { Reports } from './reports.js';
 import { monotonicMs, Shell } from './shell.js';
@@ -58,6 +59,8 @@ import type {
   ConnectionView,
   DrainRequest,
   PacketClass,
+  ReconcileRequest,
+  ReconcileView,
 } from './types.js';
 import {
   allocationView,
@@ -103,6 +106,9 @@ interface NodeParts {
   readonly host: Host;
   readonly engine: NativeEngine;
   readonly logger: Logger;
+  readonly reconciler: Reconciler;
+  /** Connections stand in the tables that no other node knows of. */
+  readonly brings: boolean;
 }
 
 /**
@@ -145,6 +151,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
         configured: configuredOf(config),
         quorum: config.quorum,
         timing: config.sync,
+        brings: parts.brings,
       },
       monotonicMs(),
     );
@@ -186,10 +193,13 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       engine = openEngine(config, captured, indexes);
       await awaitNative(engine.reserve(nativeReservations(config, indexes)));
       await host.addTun();
+      // Before the first packet is decided, and before anybody else has a say in it.
+      const reconciler = new Reconciler(engine, config, logger);
+      const brings = await reconciler.restore();
       callNative(() => engine?.start());
       // Before the first heartbeat, and when the workers are there.
       if (options.inRealTime) runInRealTime(logger);
-      node = new Node({ config, indexes, host, engine, logger });
+      node = new Node({ config, indexes, host, engine, logger, reconciler, brings });
       await node.meetPeers();
       node.shell.begin();
       await awaitNative(engine.announce());
@@ -202,6 +212,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       throw error;
     }
     node.watch();
+    node.beginToReconcile();
     return node;
   }
 
@@ -251,6 +262,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
    */
   async stop(): Promise<readonly string[]> {
     await this.departure.leave();
+    await this.parts.reconciler.close();
     clearInterval(this.watching);
     await this.watchRound;
     this.shell.close();
@@ -310,7 +322,12 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       drain: this.departure.status(),
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),
+      os: this.parts.reconciler.status(),
     };
+  }
+
+  reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    return this.parts.reconciler.reconcile(request);
   }
 
   async connections(query: ConnectionsQuery): Promise<ConnectionsPage> {
@@ -373,6 +390,13 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       }
       await pause(LOOK_MS);
     }
+  }
+
+  private beginToReconcile(): void {
+    this.parts.reconciler.begin(() => {
+      const { state, view } = this.shell.state();
+      return view !== null && (state === 'member' || state === 'draining');
+    });
   }
 
   private heed(notice: Notice): void {

@@ -289,8 +289,66 @@ export interface AuditView {
 /** The audit in short: how many epochs came out how. */
 export type AuditSummary = Readonly<Record<AuditVerdict, number>>;
 
+/** How a node is to compare; what is left out comes from its configuration. */
+export interface ReconcileRequest {
+  /** To change nothing, and only say what would be. */
+  readonly dryRun?: boolean | undefined;
+  /** Connections to name, at most. */
+  readonly limit?: number | undefined;
+}
+
+/**
+ * What became of a connection in a comparison. `dropped`: it has no socket any more, and its entry
+ * is gone. `closed`: it has none, and its entry stays, since other nodes may have one. `restored`:
+ * it has a socket and got an entry. `unmatched`: it has a socket, but is not this node's by its
+ * table or bucket. `noRoom`: it has a socket, and the table has no place.
+ */
+export type ReconcileOutcome = 'dropped' | 'closed' | 'restored' | 'unmatched' | 'noRoom';
+
+/** A connection that was not kept as it was. */
+export interface ReconciledConnection {
+  readonly outcome: ReconcileOutcome;
+  readonly protocol: string;
+  readonly protocolNumber: number;
+  readonly client: EndpointView;
+  readonly server: EndpointView;
+}
+
+/** A comparison of the own table with the operating system's list in short. */
+export interface ReconcileSummary {
+  readonly at: number;
+  /** Seconds. */
+  readonly took: number;
+  /** Nothing was changed: the numbers say what would have been. */
+  readonly dryRun: boolean;
+  /** Own connections that were compared. */
+  readonly checked: number;
+  readonly dropped: number;
+  readonly closed: number;
+  readonly restored: number;
+  readonly unmatched: number;
+  readonly noRoom: number;
+  /** Above 0: more were missing than a round drops; the rest comes with the next ones. */
+  readonly left: number;
+  /** Sockets that the operating system has told of. */
+  readonly sockets: number;
+  /** Translated connections that it has told of. */
+  readonly tracked: number;
+  /** Answers of it that could not be read. */
+  readonly malformed: number;
+  /** Translated connections were asked for, and told of. */
+  readonly conntrack: boolean;
+}
+
+/** A comparison, with the connections that it has not left as they were; at most as many as asked. */
+export interface ReconcileView extends ReconcileSummary {
+  readonly connections: readonly ReconciledConnection[];
+}
+
 /** All of a node that speaks with others. */
 export interface ClusterStatus extends Status {
+  /** The last comparison with the operating system's list; null without `tracking: os`. */
+  readonly os: ReconcileSummary | null;
   /** Null while the node does not drain. */
   readonly drain: DrainStatus | null;
   readonly peers: readonly PeerPaths[];
@@ -340,6 +398,12 @@ export interface ClusterAdministered extends Administered {
    * @throws FlowsieveError FLOWSIEVE_STATE for a node that is no member
    */
   weight(node: string, weight: number): Promise<void>;
+  /**
+   * Compares the own table with the operating system's list of open connections now.
+   *
+   * @throws FlowsieveError FLOWSIEVE_STATE without `tracking: os`, or for a node that is no member
+   */
+  reconcile(request?: ReconcileRequest): Promise<ReconcileView>;
   audit(): AuditView;
   /** The last ones, the newest last; bounded. */
   events(): readonly ClusterEvent[];

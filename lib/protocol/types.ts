@@ -390,6 +390,8 @@ export interface ProtocolOptions extends Identity {
   readonly configured: Configured;
   readonly quorum: 'majority' | 'paths';
   readonly timing: Timing;
+  /** It has connections from before this life of the node, and tells the others when it joins. */
+  readonly brings?: boolean;
 }
 
 /** A peer as a node sees it. */

@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/handover.h"
+#include "addon/reconcile.h"
 #include "addon/task.h"
 
 namespace flowsieve::addon {
@@ -67,6 +68,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::export_list>("exportList"),
        InstanceMethod<&Self::import_list>("importList"),
        InstanceMethod<&Self::connections>("connections"),
+       InstanceMethod<&Self::reconcile>("reconcile"),
        InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
@@ -236,6 +238,16 @@ Napi::Value EngineWrap::connections(const Napi::CallbackInfo& info) {
   return ask_later(
       info.Env(), [=](Engine& engine) { return engine.connections(worker, cursor, limit); },
       from_block);
+}
+
+Napi::Value EngineWrap::reconcile(const Napi::CallbackInfo& info) {
+  return Task<ReconcileReport>::run(
+      Value(),
+      [engine = open_engine(info.Env()),
+       options = to_reconcile_options(info[0].As<Napi::Object>())] {
+        return engine->reconcile(options);
+      },
+      [](Napi::Env env, ReconcileReport& report) { return from_reconcile_report(env, report); });
 }
 
 Napi::Value EngineWrap::snapshot(const Napi::CallbackInfo& info) {

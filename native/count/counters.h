@@ -119,7 +119,12 @@ inline constexpr bool is_malformed(Drop drop) {
   X(QuicClientChosen,   quicClientChosen,   "packets to a QUIC port by four-tuple: the client has chosen the id, or may have")  \
   X(QuicUnconfigured,   quicUnconfigured,   "packets to a QUIC port by four-tuple: no configuration has the id's config id")    \
   X(QuicLength,         quicLength,         "packets to a QUIC port by four-tuple: the id is too short, or not as long as it says") \
-  X(QuicNobody,         quicNobody,         "packets to a QUIC port by four-tuple: the id names no living member")
+  X(QuicNobody,         quicNobody,         "packets to a QUIC port by four-tuple: the id names no living member")     \
+  X(OsChecked,          osChecked,          "own connections compared with the operating system's list")                \
+  X(OsDropped,          osDropped,          "own connections dropped: they have no socket any more")                    \
+  X(OsClosed,           osClosed,           "own connections without a socket that stay, as other nodes may know them") \
+  X(OsRestored,         osRestored,         "connections entered because the operating system has them open")           \
+  X(OsUnmatched,        osUnmatched,        "open sockets of connections that are not this node's by table or bucket")
 // clang-format on
 
 enum class Count : uint8_t {

@@ -261,8 +261,8 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
 
 /// A packet of the server side: it can close or establish a connection, nothing else.
 ///
-/// Where the others keep entries of this connection too (tracking observe), what only this node
-/// sees is noted for those who look on, and decides nothing: otherwise this entry would end at
+/// Where the others keep entries of this connection too (tracking observe, or a list has told them),
+/// what only this node sees is noted for those who look on, and decides nothing: otherwise this entry would end at
 /// another time than theirs, and after a change of the allocation a packet would be taken by two
 /// nodes or by none.
 Decision watch(const Subject& subject, Slot slot, Context& context) {
@@ -272,7 +272,9 @@ Decision watch(const Subject& subject, Slot slot, Context& context) {
   decision.slot = slot;
   decision.owner = context.table.at(slot).owner;
   if (subject.packet->kind != Kind::kFlow) return decision;
-  if (subject.unshared && context.criteria.tracking == Tracking::kObserve) {
+  const bool known = context.criteria.tracking == Tracking::kObserve ||
+                     context.told.may_be_known(context.table.at(slot));
+  if (subject.unshared && known) {
     if (context.criteria.monitoring && !subject.follower) note_unshared(subject, slot, context);
   } else if (subject.follower) {
     context.table.touch(slot, context.now);

@@ -109,6 +109,17 @@ class ConnectionListener {
   virtual void contested(const Record& record) = 0;
 };
 
+/// What other nodes may know of this one's connections: what was opened by the time of the last list
+/// that it gave them, and what a list has brought.
+struct Told {
+  bool ever = false;
+  Tick at = 0;
+
+  bool may_be_known(const Record& record) const {
+    return (record.flags & kImported) != 0 || (ever && !Wheel::is_later(record.opened, at));
+  }
+};
+
 /// What a decision reads and changes; everything in it belongs to one worker.
 struct Context {
   const Criteria& criteria;
@@ -121,6 +132,7 @@ struct Context {
   bool may_open = true;                    ///< the lease has not run out
   Expectations* expectations = nullptr;    ///< null: nobody expects anything
   QuicAnswer quic{};                       ///< what the packet's connection id says
+  Told told{};                             ///< the lists that this node has given away
 };
 
 /// Decides one packet of kind kFlow, kError or (with a known first fragment) kFragment. `slot` is

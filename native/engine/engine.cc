@@ -45,6 +45,7 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   }
   const WorkerOptions part = part_of(options.worker, options.workers, 0);
   if (Status fits = ConnectionTable::check(part.table); !fits) return fits;
+  addresses_ = options.addresses;
   auto parts = options.networks.empty() ? open_server(options) : open_gateway(options);
   if (!parts) return parts.error();
   for (uint32_t i = 0; i < options.workers; ++i) {
@@ -240,14 +241,21 @@ std::vector<WorkerSnapshot> Engine::snapshot() {
 }
 
 RecordBlock Engine::connections(uint32_t index, uint64_t cursor, size_t limit) {
-  return export_list(ListKind::kTables, 0, index, cursor, limit);
+  if (cursor == 0) lanes_[index]->decide_received();
+  return export_in_steps([&](auto letter) { return lanes_[index]->call(letter); },
+                         ListKind::kTables, 0, cursor, limit);
 }
 
 RecordBlock Engine::export_list(ListKind kind, NodeIndex to, uint32_t index, uint64_t cursor,
                                 size_t limit) {
   if (cursor == 0) lanes_[index]->decide_received();
-  return export_in_steps([&](auto letter) { return lanes_[index]->call(letter); }, kind, to, cursor,
-                         limit);
+  const auto tell_and = [&](auto letter) {
+    return lanes_[index]->call([&](Worker& worker) {
+      if (to != worker.criteria().allocation.self) worker.tell();
+      return letter(worker);
+    });
+  };
+  return export_in_steps(tell_and, kind, to, cursor, limit);
 }
 
 ConnectionTable::Imported Engine::import_list(ListKind kind, std::span<Record> records,

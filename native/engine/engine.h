@@ -21,6 +21,7 @@
 #include "base/status.h"
 #include "engine/lane.h"
 #include "engine/networks.h"
+#include "engine/reconcile.h"
 #include "engine/snapshot.h"
 #include "wire/link.h"
 
@@ -88,6 +89,11 @@ class Engine {
   ConnectionTable::Imported import_list(ListKind kind, std::span<Record> records, Tick sender_now,
                                         std::span<const NodeIndex> owners);
 
+  /// Compares the tables with what the operating system has open, and makes them agree as far as
+  /// docs/decisions/os-list.md allows. Takes as long as the lists take; errors as of
+  /// read_system_list().
+  Result<ReconcileReport> reconcile(const ReconcileOptions& options);
+
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).
   RecordBlock connections(uint32_t index, uint64_t cursor, size_t limit);
@@ -108,6 +114,7 @@ class Engine {
   // Go last: while a lane lives, frames to the cluster MAC must keep coming.
   std::vector<Membership> memberships_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Address> addresses_;
 };
 
 }  // namespace flowsieve

@@ -128,6 +128,7 @@ ExpectationList MemoryNode::expectations() const {
 
 RecordBlock MemoryNode::export_list(ListKind kind, NodeIndex to, uint64_t cursor, size_t limit) {
   if (cursor == 0) decide_received();
+  if (to != worker_.criteria().allocation.self) worker_.tell();
   return export_in_steps([this](auto letter) { return letter(worker_); }, kind, to, cursor, limit);
 }
 

@@ -174,7 +174,8 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
                   .transition = transition(),
                   .former = former_ ? &*former_ : nullptr,
                   .may_open = now_ns_ < open_until_ns_,
-                  .expectations = expected_};
+                  .expectations = expected_,
+                  .told = told_};
   if (criteria_.quic) [[unlikely]] {
     context.quic = read_connection_id(*criteria_.quic, subject, frame.bytes);
   }

@@ -35,8 +35,12 @@
 #include "worker/hold.h"
 #include "worker/ledger.h"
 #include "worker/recall.h"
+#include "worker/reconcile.h"
 
 namespace flowsieve {
+
+class OpenList;
+struct OpenConnection;
 
 struct WorkerOptions {
   TableOptions table;
@@ -166,6 +170,23 @@ class Worker : private ConnectionListener {
   ConnectionTable::Imported import_list(ListKind kind, std::span<const Record> records,
                                         Tick sender_now);
 
+  /// A list of this worker's connections goes to another node.
+  void tell() { told_ = {.ever = true, .at = now()}; }
+
+  // The operating system's list (worker/reconcile.cc).
+
+  /// Adds the keys of own connections that `list`, begun at `listed_at`, does not have to
+  /// `missing`, up to `most` in it. Looks at about `looks` chunks and entries from `cursor` (0 at
+  /// first) on and moves it, at the end to kListEnd. Returns how many were compared.
+  size_t find_missing(const OpenList& list, Tick listed_at, uint64_t& cursor, size_t looks,
+                      std::vector<Key>& missing, size_t most);
+  /// Ends a connection that the first list did not have, if it is not in the second (`again`)
+  /// either. `dry`: only says what it would do.
+  Reconciled drop_missing(const Key& key, const OpenList& again, Tick listed_at, bool dry);
+  /// Enters a connection that is open. `anywhere`: in whichever bucket, since no other node decides
+  /// about it before it has been told.
+  Reconciled restore(const OpenConnection& open, bool anywhere, bool dry);
+
   const Criteria& criteria() const { return criteria_; }
   /// The rule for the connection of a packet of kind kFlow or kError, whatever its direction.
   uint16_t rule_of(const Packet& packet) const;
@@ -266,6 +287,9 @@ class Worker : private ConnectionListener {
   bool adopt_one(Slot slot, std::span<const NodeIndex> dead);
   bool answer_for(Slot slot, std::span<const NodeIndex> dead);
 
+  // worker/reconcile.cc
+  bool is_judged(const Record& record, const OpenList& list, Tick listed_at) const;
+
   WorkerOptions options_;
   Criteria criteria_;
   Reserved reserved_;
@@ -291,6 +315,7 @@ class Worker : private ConnectionListener {
   Audit audit_;
   std::unique_ptr<Expectations> expectations_;
   Expectations* expected_ = nullptr;  // the same; null while there are none
+  Told told_;
 
   // One burst, structure of arrays: each verb walks one of them.
   std::array<Frame, kBurst> frames_;

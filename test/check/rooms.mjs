@@ -17,6 +17,7 @@ export const NATIVE_ROOMS = [
   ['table'],
   ['decide'],
   ['wire'],
+  ['netlink'],
   ['worker'],
   ['engine'],
   ['addon'],

@@ -10,6 +10,9 @@ import type {
   CounterVocabulary,
   DrainRequest,
   DrainStatus,
+  ReconcileRequest,
+  ReconcileSummary,
+  ReconcileView,
   Status,
 } from '../../lib/node/types.js';
 
@@ -128,6 +131,23 @@ const DRAIN: DrainStatus = {
   ],
 };
 
+export const RECONCILED: ReconcileSummary = {
+  at: 1000,
+  took: 0.25,
+  dryRun: false,
+  checked: 40,
+  dropped: 1,
+  closed: 0,
+  restored: 1,
+  unmatched: 0,
+  noRoom: 0,
+  left: 0,
+  sockets: 44,
+  tracked: 3,
+  malformed: 0,
+  conntrack: true,
+};
+
 /** A node that speaks with others; it drains, resumes and weighs as the contract says. */
 export class FakeMember extends FakeNode implements ClusterAdministered {
   draining: DrainStatus | null = null;
@@ -164,6 +184,7 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
         { name: 'node-3', connected: false, paths: { sync: null, wire: null } },
       ],
       audit: { counting: 1, incomplete: 0, unlike: 0, exact: 4, differs: 0 },
+      os: RECONCILED,
     };
   }
 
@@ -187,6 +208,26 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
       throw new FlowsieveError('FLOWSIEVE_STATE', message);
     }
     this.weights.set(node, weight);
+  }
+
+  readonly reconciled: ReconcileRequest[] = [];
+
+  async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    this.reconciled.push(request);
+    const ends = (port: number) => ({
+      protocol: 'tcp',
+      protocolNumber: 6,
+      client: { address: '10.0.0.1', port },
+      server: { address: '192.0.2.100', port: 80 },
+    });
+    return {
+      ...RECONCILED,
+      dryRun: request.dryRun === true,
+      connections: [
+        { outcome: 'dropped' as const, ...ends(40_000) },
+        { outcome: 'restored' as const, ...ends(40_001) },
+      ].slice(0, request.limit),
+    };
   }
 
   audited: AuditView = {
