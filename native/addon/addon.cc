@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 #include "addon/engine_wrap.h"
 #include "addon/memory_node_wrap.h"
 #include "addon/replay_wrap.h"
@@ -44,6 +45,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("vocabulary", Napi::Function::New(env, vocabulary));
   exports.Set("hash", Napi::Function::New(env, hash));
   exports.Set("findClashes", Napi::Function::New(env, find_clashes_on_link));
+  exports.Set("findWays", Napi::Function::New(env, find_ways_now));
   exports.Set("Replay", ReplayWrap::define(env));
   exports.Set("Engine", EngineWrap::define(env));
   exports.Set("MemoryNode", MemoryNodeWrap::define(env));

@@ -1,5 +1,7 @@
 #include "addon/convert.h"
 
+#include "addon/dispatch.h"
+
 #include <sys/random.h>
 
 #include <cstdio>
@@ -95,6 +97,8 @@ Criteria to_criteria(const Napi::Object& from) {
   criteria.allocation.owner.assign(owners.Data(), owners.Data() + owners.ElementLength());
   criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
   criteria.monitoring = boolean(from, "monitoring");
+  const Napi::Value dispatching = from.Get("dispatching");
+  if (dispatching.IsObject()) criteria.dispatching = to_dispatching(dispatching.As<Napi::Object>());
   return criteria;
 }
 
@@ -127,6 +131,8 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
       addresses.IsNull() ? Scope::of_everything() : Scope::of_addresses(to_addresses(addresses));
   options.both_directions = boolean(from, "bothDirections");
   options.sample_every = number(from, "sampleEvery");
+  const Napi::Value by_owner = from.Get("countOwners");
+  options.table.by_owner = by_owner.IsBoolean() && by_owner.As<Napi::Boolean>();
   return options;
 }
 

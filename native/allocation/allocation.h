@@ -11,6 +11,9 @@ namespace flowsieve {
 /// it. Another process may know the same node by another index.
 using NodeIndex = uint16_t;
 
+/// No node has this index: the owner of buckets that are nobody's.
+inline constexpr NodeIndex kNoNode = 0xffff;
+
 struct Allocation {
   uint32_t epoch = 0;            ///< grows with every change
   NodeIndex self = 0;            ///< this node

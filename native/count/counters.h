@@ -32,7 +32,11 @@ namespace flowsieve {
   X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")                              \
   X(HoldFull,          holdFull,          false, "a packet had to wait for a handover and the hold was full")           \
   X(HoldExpired,       holdExpired,       false, "a packet waited for a handover longer than is allowed")               \
-  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")
+  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")                    \
+  X(HopUnknown,        hopUnknown,        false, "dispatcher: the link address of the way to the node is not known")    \
+  X(TooBig,            tooBig,            false, "dispatcher: too large for the way to the node, and not to be split")  \
+  X(ForwardUnfit,      forwardUnfit,      false, "dispatcher: headers that nobody can encapsulate or split")            \
+  X(ForwardLoop,       forwardLoop,       false, "dispatcher: the frame was forwarded to its node already")
 // clang-format on
 
 enum class Drop : uint8_t {
@@ -107,7 +111,13 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Contested,          contested,          "connections opened while a handover moved their bucket")                   \
   X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
   X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
-  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards")
+  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards") \
+  X(Forwarded,          forwarded,          "dispatcher: packets forwarded to their nodes")                              \
+  X(ForwardedBytes,     forwardedBytes,     "dispatcher: IP bytes forwarded")                                           \
+  X(StoodBy,            stoodBy,            "dispatcher: packets left to the active dispatcher")                        \
+  X(Split,              split,              "dispatcher: packets that were split on their way")                         \
+  X(TooBigSent,         tooBigSent,         "dispatcher: ICMP errors sent to say that a packet was too big")            \
+  X(TooBigLimited,      tooBigLimited,      "dispatcher: such errors not sent, for their rate or for want of a way")
 // clang-format on
 
 enum class Count : uint8_t {

@@ -27,8 +27,8 @@ bool is_left(const Record& record, Tick now) {
 /// Classes 2 and 4: the table knows the connection.
 Decision follow(const Subject& subject, Slot slot, Context& context) {
   const Record& record = context.table.at(slot);
-  const bool mine = record.owner == context.criteria.allocation.self;
-  Decision decision{.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+  const bool mine = context.criteria.takes(record.owner);
+  Decision decision{.verdict = context.criteria.verdict_for(record.owner),
                     .packet_class = static_cast<uint8_t>(mine ? 2 : 4),
                     .slot = slot,
                     .owner = record.owner};
@@ -137,7 +137,11 @@ bool is_noted(const Claim& claim, const Criteria& criteria) {
 Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
-  const auto [bucket, claim] = rule(subject, context);
+  auto [bucket, claim] = rule(subject, context);
+  const bool opening = packet.kind == Kind::kFlow && opens(packet);
+  if (opening && !criteria.dispatching.candidates.empty()) [[unlikely]] {
+    claim.owner = with_fewest(criteria.dispatching.candidates, context.table, claim.owner);
+  }
   Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;
@@ -145,14 +149,13 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   decision.owner = claim.owner;
   decision.hold = claim.hold;
   if (decision.hold) return decision;
-  const bool mine = decision.owner == criteria.allocation.self;
-  decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
+  const bool mine = criteria.takes(decision.owner);
+  decision.verdict = criteria.verdict_for(decision.owner);
   if (mine && !context.may_open) [[unlikely]] {
     decision.verdict = Verdict::kDiscard;
     decision.lease_over = true;
     return decision;
   }
-  const bool opening = packet.kind == Kind::kFlow && opens(packet);
   decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
 
   if (packet.kind == Kind::kError) {
@@ -168,7 +171,7 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
 /// changed since, or the datagram would be torn between two nodes. Refreshes, and enters nothing.
 Decision follow_first(const Subject& subject, Slot slot, Context& context) {
   const Criteria& criteria = context.criteria;
-  const bool mine = subject.first == Verdict::kDeliver;
+  const bool mine = is_accepted(subject.first);
   const bool error = subject.packet->kind == Kind::kError;
   Decision decision{.verdict = subject.first, .slot = slot};
   if (slot != kNoSlot) {
@@ -181,7 +184,7 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
     decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
     decision.owner = criteria.allocation.owner[decision.bucket];
   }
-  if (mine) decision.owner = criteria.allocation.self;
+  if (mine) decision.owner = subject.first_owner;
   if (error)
     context.counters.add(decision.by_bucket ? Count::kErrorsByBucket : Count::kErrorsFollowed);
   return decision;
@@ -232,7 +235,7 @@ bool reopens(const Subject& subject, const Record& record, Tick received) {
 /// and whoever gets the bucket has been told by its former owner what that one took.
 bool is_decided_anew(const Subject& subject, const Record& record, const Context& context) {
   const Criteria& criteria = context.criteria;
-  if (record.status != ConnectionStatus::kOpening || record.owner == criteria.allocation.self ||
+  if (record.status != ConnectionStatus::kOpening || criteria.vouches_for(record.owner) ||
       (record.seen_here & kConfirmed) != 0) {
     return false;
   }

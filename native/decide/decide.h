@@ -15,6 +15,9 @@
 //
 // Own and others stand in one table; an entry is "own" when its owner is this node.
 //
+// A dispatcher (figure 6) takes the packets of all nodes and forwards each to its own: there every
+// node's packets are "mine", and the verdict is `forward` instead of `deliver`.
+//
 // While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
 // lease a node opens nothing: decide/transition.h.
 #pragma once
@@ -22,6 +25,7 @@
 #include "allocation/allocation.h"
 #include "allocation/distribution.h"
 #include "count/counters.h"
+#include "decide/selection.h"
 #include "decide/transition.h"
 #include "packet/packet.h"
 #include "table/table.h"
@@ -32,7 +36,13 @@ enum class Verdict : uint8_t {
   kPass,     ///< not the cluster's, or not decided yet
   kDeliver,  ///< mine
   kDiscard,  ///< another's
+  kForward,  ///< of the node that Decision::owner says; a dispatcher's
 };
+
+/// The packet goes on from here, to this node's own stack or to its node.
+inline bool is_accepted(Verdict verdict) {
+  return verdict == Verdict::kDeliver || verdict == Verdict::kForward;
+}
 
 enum class Tracking : uint8_t {
   kObserve,  ///< own and others' connections are kept from the packets themselves (figure 5)
@@ -45,6 +55,18 @@ struct Criteria {
   Allocation allocation;
   Tracking tracking = Tracking::kObserve;
   bool monitoring = true;  ///< follow the status; without it entries only age
+  Dispatching dispatching{};
+
+  /// The packets of `owner` are for this process to take.
+  bool takes(NodeIndex owner) const {
+    return dispatching.on ? owner != kNoNode : owner == allocation.self;
+  }
+  Verdict verdict_for(NodeIndex owner) const {
+    if (!takes(owner)) return Verdict::kDiscard;
+    return dispatching.on ? Verdict::kForward : Verdict::kDeliver;
+  }
+  /// It is known that the opening packets left to `owner` have reached it.
+  bool vouches_for(NodeIndex owner) const { return takes(owner) && !dispatching.is_down(owner); }
 };
 
 /// A packet with its place in the table.
@@ -58,6 +80,7 @@ struct Subject {
   /// It was held, while packets that came after it were decided.
   bool waited = false;
   Verdict first = Verdict::kPass;  ///< of a follower: what its first fragment's verdict was
+  NodeIndex first_owner = 0;       ///< and whose that one was
 };
 
 struct Decision {

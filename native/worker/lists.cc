@@ -155,7 +155,7 @@ bool Worker::adopt_one(Slot slot, std::span<const NodeIndex> dead) {
   const NodeIndex owner = heir(record);
   if (owner == record.owner) return false;
   const bool opening = record.status == ConnectionStatus::kOpening;
-  if (opening && owner == criteria_.allocation.self) {
+  if (opening && criteria_.takes(owner)) {
     leaving(slot, record, false);
     table_.erase(slot);
     return false;
