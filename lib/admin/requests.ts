@@ -26,8 +26,11 @@ export interface WeightRequest {
   readonly weight: number;
 }
 
-const nothing = z.strictObject({});
-const drain = z.strictObject({ deadline: FIELDS.deadline[0].optional() });
+const resume = z.strictObject({ node: FIELDS.node[0].optional() });
+const drain = z.strictObject({
+  deadline: FIELDS.deadline[0].optional(),
+  node: FIELDS.node[0].optional(),
+});
 const weight = z.strictObject({ node: FIELDS.node[0], weight: FIELDS.weight[0] });
 
 function read<T extends z.ZodObject>(schema: T, body: unknown): z.output<T> {
@@ -57,9 +60,9 @@ export function parseDrain(body: unknown): DrainRequest {
   return read(drain, body);
 }
 
-/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything at all */
-export function parseNothing(body: unknown): void {
-  read(nothing, body);
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
+export function parseResume(body: unknown): { readonly node?: string | undefined } {
+  return read(resume, body);
 }
 
 /** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */

@@ -1,6 +1,6 @@
 import { deriveLinkAddress } from './addresses.js';
 import type { FIELDS, HASHES, ParsedConfiguration, PROTOCOLS } from './schema.js';
-import { splitHostPort } from './schema.js';
+import { dispatcherSchema, splitHostPort } from './schema.js';
 import { warningsOf } from './warnings.js';
 
 /** `T` with every property and element read-only, all the way down. */
@@ -26,7 +26,13 @@ export interface NodeConfiguration {
   readonly sync?: string | undefined;
   /** 0: no buckets. */
   readonly weight: number;
+  /** Behind a dispatcher: how packets get to it, where that is not as to all. */
+  readonly forward?: 'mac' | 'ipip' | 'gue' | undefined;
+  /** Behind a dispatcher: how it is checked, where that is not as all are. */
+  readonly health?: DeepReadonly<NonNullable<ParsedNode['health']>> | undefined;
 }
+
+type ParsedNode = NonNullable<ParsedConfiguration['nodes']>[number];
 
 /** Where the other nodes speak to a node; undefined: nobody can. */
 export function syncAddressOf(node: NodeConfiguration): string | undefined {
@@ -41,7 +47,13 @@ export interface AdminConfiguration {
   readonly http: { readonly host: string; readonly port: number } | null;
 }
 
-type Completed = 'node' | 'nodes' | 'linkAddress' | 'admin' | 'secret';
+/** How the nodes behind a dispatcher are checked. */
+export type HealthConfiguration = ParsedConfiguration['health'];
+
+/** What a dispatcher does with packets, and which dispatchers there are. */
+export type DispatcherConfiguration = NonNullable<ParsedConfiguration['dispatcher']>;
+
+type Completed = 'node' | 'nodes' | 'linkAddress' | 'admin' | 'secret' | 'dispatcher';
 
 /**
  * A valid configuration with every default filled in, frozen all the way down.
@@ -54,6 +66,13 @@ export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> &
   readonly node: string;
   /** All nodes, at least this one, in the order of the configuration. */
   readonly nodes: readonly NodeConfiguration[];
+  /**
+   * Those that decide and agree with each other: the nodes themselves, or with topology dispatcher
+   * the dispatchers.
+   */
+  readonly elements: readonly NodeConfiguration[];
+  /** With every default; whatever the topology is. */
+  readonly dispatcher: DeepReadonly<Omit<DispatcherConfiguration, 'elements'>>;
   /** The cluster's MAC address in lower case, or null with link none. */
   readonly linkAddress: string | null;
   readonly admin: AdminConfiguration;
@@ -92,6 +111,20 @@ function linkAddressOf({ link, linkAddress, cluster, addresses }: ParsedConfigur
   return linkAddress ?? deriveLinkAddress(link, cluster, addresses);
 }
 
+/** The dispatchers, of which each can do the work of all. */
+function elementsOf(elements: DispatcherConfiguration['elements'], node: string) {
+  return (elements ?? [{ name: node }]).map((element) => ({ ...element, weight: 1 }));
+}
+
+/** How a node is checked: as all are, but for what it says itself. */
+export function healthOf(
+  config: Pick<Configuration, 'health'>,
+  node: NodeConfiguration,
+): DeepReadonly<HealthConfiguration> {
+  const own = Object.entries(node.health ?? {}).filter(([, value]) => value !== undefined);
+  return { ...config.health, ...Object.fromEntries(own) };
+}
+
 /** Completes a checked configuration: fills in what depends on several keys, and freezes it. */
 export function complete(
   parsed: ParsedConfiguration,
@@ -99,10 +132,14 @@ export function complete(
   warnings: readonly string[],
 ): Configuration {
   const { admin } = parsed;
+  const nodes = parsed.nodes ?? [{ name: node, weight: 1 }];
+  const { elements, ...dispatcher } = parsed.dispatcher ?? dispatcherSchema.parse({});
   const completed: Omit<Configuration, 'warnings'> = {
     ...parsed,
     node,
-    nodes: parsed.nodes ?? [{ name: node, weight: 1 }],
+    nodes,
+    elements: parsed.topology === 'filter' ? nodes : elementsOf(elements, node),
+    dispatcher,
     linkAddress: linkAddressOf(parsed),
     timeouts: effectiveTimeouts(parsed),
     secret: parsed.secret ?? null,

@@ -28,6 +28,47 @@ export interface NativeCriteria {
   owners: Uint16Array;
   tracking: 'observe' | 'own';
   monitoring: boolean;
+  /** Of a dispatcher. */
+  dispatching?: NativeDispatching;
+}
+
+/** What a dispatcher decides with besides; node indexes. */
+export interface NativeDispatching {
+  /** Their checks fail: what is still opening there is decided anew. */
+  down: number[];
+  /** Not empty: opening packets go to the one with the fewest connections for its weight. */
+  candidates: [node: number, weight: number][];
+}
+
+/** The way to a node, as the engine takes it. */
+export interface NativeHop {
+  node: number;
+  mode: 'mac' | 'ipip' | 'gue';
+  /** Index of the interface. */
+  interface: number;
+  source: string;
+  /** The link address of the next hop; null: not known, nothing can be sent. */
+  destination: string | null;
+  mtu: number;
+  /** Outer addresses, 16 bytes each. */
+  local: Uint8Array;
+  remote: Uint8Array;
+  port: number;
+}
+
+/** The way to a node, as the host's routes and neighbours have it. */
+export interface NativeWay {
+  routed: boolean;
+  onLink: boolean;
+  interface: number;
+  nextHop: Buffer;
+  source: Buffer;
+  /** Of the route; 0: it has none of its own. */
+  mtu: number;
+  linkMtu: number;
+  linkAddress: string;
+  state: 'none' | 'reachable' | 'failed';
+  nextLinkAddress: string;
 }
 
 /** The way to the next criteria: what a transition of the protocol is for one node. */
@@ -53,6 +94,8 @@ export interface NativeWorkerOptions {
   addresses: Uint8Array | null;
   bothDirections: boolean;
   sampleEvery: number;
+  /** Count the connections of each node. */
+  countOwners?: boolean;
   fragments: { held: number; heldBytes: number; holdSeconds: number };
   /** What may wait for a handover, of each worker, and how long one packet may. */
   holdBytes: number;
@@ -69,6 +112,8 @@ export interface NativeEngineOptions {
   device: string;
   link: 'multicast' | 'unicast' | 'none';
   linkAddress: string;
+  /** Forward to the nodes instead of delivering to the device. */
+  dispatch?: boolean;
 }
 
 /** Counters by position in the {@link NativeVocabulary}. */
@@ -100,6 +145,8 @@ export interface NativeWorkerSnapshot extends NativeCounters {
   contested: number;
   /** By epoch, the oldest first. */
   audit: NativeAudit[];
+  /** Of a dispatcher, by node index: packets and bytes forwarded, connections. */
+  nodes: Float64Array;
 }
 
 /**
@@ -217,6 +264,10 @@ export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   connections(worker: number, cursor: bigint, limit: number): Promise<NativeRecords>;
   /** Tells the neighbours where the cluster addresses are. */
   announce(): Promise<void>;
+  /** A dispatcher's ways; nodes that are not among them have none. */
+  setHops(hops: NativeHop[]): Promise<void>;
+  /** Nothing is forwarded from `ns` (CLOCK_MONOTONIC) on; 2n ** 64n - 1n: no end. */
+  setActiveUntil(ns: bigint): void;
 }
 
 /** One worker without threads, devices and a clock: frames are pushed, time is handed in. */
@@ -313,6 +364,8 @@ export interface NativeAddon {
     linkAddress: string,
     waitMs: number,
   ): Promise<NativeClash[]>;
+  /** The ways to nodes; sixteen bytes each. */
+  findWays(addresses: Uint8Array): Promise<NativeWay[]>;
   Replay: new (
     input: { path: string } | { frame: Uint8Array; link: 'ethernet' | 'raw' },
     worker: NativeWorkerOptions,

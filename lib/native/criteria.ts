@@ -91,6 +91,7 @@ export function nativeCriteria(
     owners: allocation.owners.map((owner) => index[owner] ?? 0),
     tracking: config.tracking,
     monitoring: config.monitoring,
+    ...(config.topology === 'dispatcher' ? { dispatching: { down: [], candidates: [] } } : {}),
   };
 }
 
@@ -146,6 +147,7 @@ export function nativeWorkerOptions(
       : Buffer.concat(config.addresses.map((address) => addressBytes(address))),
     bothDirections: use.bothDirections,
     sampleEvery: use.sampleEvery,
+    countOwners: config.topology === 'dispatcher',
     fragments: {
       held: fragments.held,
       heldBytes: fragments.heldBytes,

@@ -94,6 +94,7 @@ export function openEngine(
     device: config.deliver.device,
     link: config.link,
     linkAddress: config.linkAddress ?? '',
+    dispatch: config.topology === 'dispatcher',
   };
   const engine = callNative(() => new addon.Engine(options, noCriteria(config, indexes)));
   engine.setOpenUntil(0n);
@@ -102,7 +103,7 @@ export function openEngine(
 
 /** What the configuration says to the protocol. */
 export function configuredOf(config: Configuration): Configured {
-  const { nodes, node, distribution } = config;
+  const { elements: nodes, node, distribution } = config;
   return {
     nodes: nodes.map(({ name }) => name),
     weight: nodes.find(({ name }) => name === node)?.weight ?? 1,
@@ -112,7 +113,7 @@ export function configuredOf(config: Configuration): Configured {
 
 /** Who the nodes are, where they are spoken to, and by what they know each other. */
 export function peersConfiguration(config: Configuration): PeersConfiguration {
-  const nodes = config.nodes.map((node) => {
+  const nodes = config.elements.map((node) => {
     const address = syncAddressOf(node);
     if (address !== undefined) return { name: node.name, address };
     throw new FlowsieveError(
@@ -161,7 +162,7 @@ export async function startPeers(
   logger: Logger,
   take: FromPeers,
 ): Promise<Peers | null> {
-  if (config.nodes.length === 1) return null;
+  if (config.elements.length === 1) return null;
   const known = peersConfiguration(config);
   const wire = wirePath(config, captured);
   try {
