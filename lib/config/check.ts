@@ -1,5 +1,6 @@
 import { expectedSentence, type Problem, show } from '../errors/index.js';
 import { isGroupLinkAddress, unusableAs } from './addresses.js';
+import { linkOf } from './configuration.js';
 import type { Salvaged } from './problems.js';
 import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
 
@@ -153,8 +154,10 @@ function* checkDispatcher(config: Checkable): Generator<Problem> {
   }
 }
 
-function* checkLink({ link, linkAddress }: Checkable): Generator<Problem> {
-  if (!linkAddress || !link) return;
+function* checkLink(config: Checkable): Generator<Problem> {
+  const { linkAddress } = config;
+  if (!linkAddress) return;
+  const link = linkOf(config);
   if (link === 'none') {
     yield problem('linkAddress', 'nothing with link none', show(linkAddress));
   } else if (isGroupLinkAddress(linkAddress) !== (link === 'multicast')) {

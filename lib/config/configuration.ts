@@ -53,7 +53,10 @@ export type HealthConfiguration = ParsedConfiguration['health'];
 /** What a dispatcher does with packets, and which dispatchers there are. */
 export type DispatcherConfiguration = NonNullable<ParsedConfiguration['dispatcher']>;
 
-type Completed = 'node' | 'nodes' | 'linkAddress' | 'admin' | 'secret' | 'dispatcher';
+/** How frames for the cluster get to every node. */
+export type LinkName = 'multicast' | 'unicast' | 'none';
+
+type Completed = 'node' | 'nodes' | 'link' | 'linkAddress' | 'admin' | 'secret' | 'dispatcher';
 
 /**
  * A valid configuration with every default filled in, frozen all the way down.
@@ -73,6 +76,7 @@ export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> &
   readonly elements: readonly NodeConfiguration[];
   /** With every default; whatever the topology is. */
   readonly dispatcher: DeepReadonly<Omit<DispatcherConfiguration, 'elements'>>;
+  readonly link: LinkName;
   /** The cluster's MAC address in lower case, or null with link none. */
   readonly linkAddress: string | null;
   readonly admin: AdminConfiguration;
@@ -106,7 +110,23 @@ function effectiveTimeouts(parsed: ParsedConfiguration): ParsedConfiguration['ti
   };
 }
 
-function linkAddressOf({ link, linkAddress, cluster, addresses }: ParsedConfiguration) {
+/**
+ * What the configuration says, or else what fits the topology: nodes on the link of a dispatcher
+ * would take datagrams to a multicast MAC address for themselves, but not those to a foreign one.
+ */
+export function linkOf({
+  link,
+  topology,
+}: {
+  readonly link?: LinkName | undefined;
+  readonly topology?: 'filter' | 'dispatcher' | undefined;
+}): LinkName {
+  return link ?? (topology === 'dispatcher' ? 'unicast' : 'multicast');
+}
+
+function linkAddressOf(parsed: ParsedConfiguration) {
+  const { linkAddress, cluster, addresses } = parsed;
+  const link = linkOf(parsed);
   if (link === 'none') return null;
   return linkAddress ?? deriveLinkAddress(link, cluster, addresses);
 }
@@ -140,6 +160,7 @@ export function complete(
     nodes,
     elements: parsed.topology === 'filter' ? nodes : elementsOf(elements, node),
     dispatcher,
+    link: linkOf(parsed),
     linkAddress: linkAddressOf(parsed),
     timeouts: effectiveTimeouts(parsed),
     secret: parsed.secret ?? null,

@@ -54,9 +54,19 @@ function integer(min: number, max: number, text: string) {
   });
 }
 
-function oneOf<const T extends readonly string[]>(values: T, text: string, refused?: string[]) {
+function oneOf<const T extends readonly string[]>(
+  values: T,
+  text: string,
+  refused?: string[],
+  derived?: string,
+) {
   const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
-  return note(z.enum(values), { expected, text, ...(refused ? { refused } : {}) });
+  return note(z.enum(values), {
+    expected,
+    text,
+    ...(refused ? { refused } : {}),
+    ...(derived ? { derived } : {}),
+  });
 }
 
 function flag(text: string) {
@@ -422,7 +432,9 @@ export const configurationSchema = z.strictObject({
   link: oneOf(
     ['multicast', 'unicast', 'none'],
     'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
-  ).default('multicast'),
+    undefined,
+    'multicast; with topology dispatcher unicast',
+  ).optional(),
   linkAddress: note(z.string().refine(isLinkAddress), {
     expected: 'a MAC address such as 02:00:5e:10:00:01',
     text: "the cluster's MAC address",

@@ -49,6 +49,11 @@ function* clusterWarnings({ elements: nodes, secret, quorum, cluster }: Unwarned
 export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
   yield* clusterWarnings(config);
+  const { topology, link, dispatcher } = config;
+  if (topology === 'dispatcher' && link === 'multicast' && dispatcher.forward === 'mac') {
+    yield 'With link multicast a node on the link of the dispatcher takes datagrams for the cluster MAC address itself, ' +
+      'beside the one that they are forwarded to; link unicast does not let it.';
+  }
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }

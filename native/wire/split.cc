@@ -53,7 +53,9 @@ uint16_t replaced(uint16_t sum, uint32_t before, uint32_t after) {
 }  // namespace
 
 Splitter::Splitter(Bytes packet, const OffloadHeader& offload)
-    : packet_(packet), offload_(offload), readable_(read()) {}
+    : packet_(packet), offload_(offload) {
+  readable_ = read();  // not above: the members that it sets are initialised behind it
+}
 
 /// Finds the headers. False when they do not agree with the offload header.
 bool Splitter::read() {
