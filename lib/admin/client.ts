@@ -73,13 +73,13 @@ export class AdminClient {
   }
 
   /** Begins a drain; the status says how it goes. */
-  drain({ deadline }: Pick<DrainRequest, 'deadline'> = {}): Promise<void> {
-    return this.post('/drain', { deadline });
+  drain({ deadline, node }: Pick<DrainRequest, 'deadline' | 'node'> = {}): Promise<void> {
+    return this.post('/drain', { deadline, node });
   }
 
-  /** Ends a drain, or lets a node that has left come back. */
-  resume(): Promise<void> {
-    return this.post('/resume', {});
+  /** Ends a drain, or lets a node that has left come back; of a dispatcher, the node behind it. */
+  resume(node?: string): Promise<void> {
+    return this.post('/resume', { node });
   }
 
   /** Changes a member's weight until its configuration says otherwise. */

@@ -2,6 +2,7 @@
 // their names and help texts come from the one list that the native rooms count by, so that a new
 // counter is a new metric.
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { DispatchNodeStatus, DispatchStatus } from '../dispatch/index.js';
 import type { ClusterStatus, CounterVocabulary, Status } from '../node/types.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -20,6 +21,7 @@ export function renderMetrics(
   addTables(registry, status);
   addCluster(registry, status);
   addPeers(registry, status);
+  if (status.dispatcher !== undefined) addDispatcher(registry, status.dispatcher);
   addProcess(registry, status);
   return registry.metrics();
 }
@@ -139,6 +141,37 @@ function addPeers(registry: Registry, status: Partial<ClusterStatus>): void {
     'epochs of the audit, by what came of their opening packets',
     Object.entries(audit).map(([verdict, count]) => [count, { verdict }]),
   );
+}
+
+function addDispatcher(registry: Registry, { active, epoch, nodes }: DispatchStatus): void {
+  const each = (name: string, help: string, value: (node: DispatchNodeStatus) => number): void =>
+    gauge(
+      registry,
+      name,
+      help,
+      nodes.map((node) => [value(node), { node: node.name }]),
+    );
+  gauge(registry, 'dispatcher_active', 'this dispatcher forwards', [[active ? 1 : 0]]);
+  gauge(registry, 'dispatcher_epoch', 'epoch of the allocation between the nodes', [[epoch]]);
+  each('node_down', 'the health checks of the node fail', ({ down }) => Number(down));
+  each('node_draining', 'the node gets no new connections', ({ draining }) => Number(draining));
+  each('node_weight', 'weight of the node', ({ weight }) => weight);
+  each('node_buckets', 'buckets of the node', ({ buckets }) => buckets);
+  each('node_connections', 'connections of the node', ({ connections }) => connections);
+  each('node_check_seconds', 'how long the last health check of the node took', (node) => {
+    return (node.lastCheck?.milliseconds ?? 0) / 1000;
+  });
+  each('node_way_open', 'packets can be sent to the node', ({ way }) => {
+    return Number(way?.state === 'open');
+  });
+  for (const what of ['packets', 'bytes'] as const) {
+    counter(
+      registry,
+      `node_${what}_total`,
+      `${what} forwarded to the node`,
+      nodes.map((node) => [node[what], { node: node.name }]),
+    );
+  }
 }
 
 function addProcess(registry: Registry, status: Status): void {

@@ -30,10 +30,14 @@ export interface WeightRequest {
 }
 
 const nothing = z.strictObject({});
-const drain = z.strictObject({ deadline: FIELDS.deadline[0].optional() });
+const resume = z.strictObject({ node: FIELDS.node[0].optional() });
 const reconcile = z.strictObject({
   dryRun: FIELDS.dryRun[0].optional(),
   limit: FIELDS.limit[0].optional(),
+});
+const drain = z.strictObject({
+  deadline: FIELDS.deadline[0].optional(),
+  node: FIELDS.node[0].optional(),
 });
 const weight = z.strictObject({ node: FIELDS.node[0], weight: FIELDS.weight[0] });
 
@@ -64,9 +68,9 @@ export function parseDrain(body: unknown): DrainRequest {
   return read(drain, body);
 }
 
-/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything at all */
-export function parseNothing(body: unknown): void {
-  read(nothing, body);
+/** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */
+export function parseResume(body: unknown): { readonly node?: string | undefined } {
+  return read(resume, body);
 }
 
 /** @throws FlowsieveError FLOWSIEVE_ARGUMENT for a body that says anything else */

@@ -15,7 +15,7 @@ import { type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
-import { parseDrain, parseNothing, parseReconcile, parseWeight } from './requests.js';
+import { parseDrain, parseNothing, parseReconcile, parseResume, parseWeight } from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */
@@ -72,10 +72,7 @@ function clusterRoutes(administered: ClusterAdministered): Route[] {
     get('/events', () => administered.events()),
     // Whoever wants to wait for the end asks for the status: a drain may take hours.
     post('/drain', (body) => administered.drain({ ...parseDrain(body), wait: false })),
-    post('/resume', async (body) => {
-      parseNothing(body);
-      await administered.resume();
-    }),
+    post('/resume', (body) => administered.resume(parseResume(body).node)),
     post('/weight', (body) => {
       const { node, weight } = parseWeight(body);
       return administered.weight(node, weight);

@@ -14,13 +14,46 @@ export interface DrainCommandOptions extends AskOptions {
 
 const POLL_MS = 1000;
 
-/** `flowsieve drain`: gives the node's buckets away; with --wait until the node has left. */
-export async function drainCommand(options: DrainCommandOptions): Promise<void> {
+/**
+ * `flowsieve drain [NODE]`: gives the node's buckets away; with --wait until the node has left. With
+ * NODE, of a dispatcher, the node behind it.
+ */
+export async function drainCommand(
+  node: string | undefined,
+  options: DrainCommandOptions,
+): Promise<void> {
   const asked = client(options);
+  if (node !== undefined) return drainBehind(asked, node, options);
   await asked.drain({ deadline: options.deadline });
   if (options.wait) await untilLeft(asked, options);
   else if (options.json) printJson({ draining: true });
   else print('The node drains; status says how it goes.');
+}
+
+async function drainBehind(
+  asked: AdminClient,
+  node: string,
+  { json, wait }: DrainCommandOptions,
+): Promise<void> {
+  await asked.drain({ node });
+  if (!wait) {
+    if (json) printJson({ draining: true, node });
+    else print(`${node} drains; status says how it goes.`);
+    return;
+  }
+  for (;;) {
+    const { dispatcher } = await asked.status();
+    const found = dispatcher?.nodes.find(({ name }) => name === node);
+    const connections = found?.connections ?? 0;
+    if (json) printJson({ node, connections });
+    else print(`${node}: ${connections} connections`);
+    if (connections === 0) return;
+    if (!found?.draining) {
+      const message = `Expected ${node} to drain but received that somebody has resumed it.`;
+      throw new FlowsieveError('FLOWSIEVE_STATE', message);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 async function untilLeft(asked: AdminClient, { json }: AskOptions): Promise<void> {
@@ -40,11 +73,11 @@ async function untilLeft(asked: AdminClient, { json }: AskOptions): Promise<void
   }
 }
 
-/** `flowsieve resume`: ends a drain, or lets a node that has left come back. */
-export async function resumeCommand(options: AskOptions): Promise<void> {
-  await client(options).resume();
-  if (options.json) printJson({ resumed: true });
-  else print('The node takes part again.');
+/** `flowsieve resume [NODE]`: ends a drain, or lets a node that has left come back. */
+export async function resumeCommand(node: string | undefined, options: AskOptions): Promise<void> {
+  await client(options).resume(node);
+  if (options.json) printJson({ resumed: true, ...(node === undefined ? {} : { node }) });
+  else print(node === undefined ? 'The node takes part again.' : `${node} takes part again.`);
 }
 
 /** `flowsieve weight NODE W`: changes a member's weight until its configuration says otherwise. */

@@ -148,17 +148,21 @@ function addActing(root: Command): void {
   root
     .command('drain')
     .description("give the node's buckets to the others, wait for its connections, leave")
+    .argument('[node]', 'of a dispatcher: the node behind it that is to drain')
     .option(...CONFIG)
     .option('--deadline <s>', 'seconds until open connections are given up', seconds)
     .option('--wait', 'until the node has left')
     .option(...JSON_OUTPUT)
-    .action((options: DrainCommandOptions) => drainCommand(options));
+    .action((node: string | undefined, options: DrainCommandOptions) =>
+      drainCommand(node, options),
+    );
   root
     .command('resume')
     .description('end a drain, or let a node that has left come back')
+    .argument('[node]', 'of a dispatcher: the node behind it')
     .option(...CONFIG)
     .option(...JSON_OUTPUT)
-    .action((options: AskOptions) => resumeCommand(options));
+    .action((node: string | undefined, options: AskOptions) => resumeCommand(node, options));
   root
     .command('weight')
     .description("change a member's weight until its configuration says otherwise")

@@ -2,6 +2,7 @@ import { type Problem, show } from '../errors/index.js';
 import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './check-gateway.js';
 import { checkRules } from './check-rules.js';
 import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
+import { linkOf } from './configuration.js';
 import { serverIdOf } from './quic.js';
 import { QUIC_PLAINTEXT_MAX, SOCKET_PATH_MAX } from './schema.js';
 
@@ -38,7 +39,7 @@ function* checkSyncAddresses(
 }
 
 function* checkNodes(config: Checkable): Generator<Problem> {
-  const { nodes, node } = config;
+  const { nodes, node, topology } = config;
   if (!nodes || nodes.length === 0) return;
   const addresses = clusterAddresses(config);
   const names = nodes.map((each) => each?.name);
@@ -59,7 +60,7 @@ function* checkNodes(config: Checkable): Generator<Problem> {
   yield* checkSyncAddresses(nodes, addresses);
   // A node whose name is itself unusable may be the one that is meant: its own problem says enough.
   if (names.every((name) => name !== undefined)) {
-    if (!names.includes(node)) {
+    if (topology !== 'dispatcher' && !names.includes(node)) {
       yield problem('node', `one of the nodes ${names.join(', ')}`, show(node));
     }
     if (nodes.every((each) => each?.weight === 0)) {
@@ -68,8 +69,75 @@ function* checkNodes(config: Checkable): Generator<Problem> {
   }
 }
 
-function* checkLink({ link, linkAddress }: Checkable): Generator<Problem> {
-  if (linkAddress && link) yield* usableLinkAddress('linkAddress', link, linkAddress);
+/** A check that says too little to be carried out. */
+function* checkHealth(path: string, health: Checkable['health']): Generator<Problem> {
+  const { type, port, command } = health ?? {};
+  if ((type === 'tcp' || type === 'http') && port === undefined) {
+    yield problem(`${path}.port`, `a port with type ${type}`, 'nothing');
+  }
+  if (type === 'command' && command === undefined) {
+    yield problem(`${path}.command`, 'a program with type command', 'nothing');
+  }
+}
+
+function* checkElements(config: Checkable, nodes: readonly unknown[]): Generator<Problem> {
+  const { dispatcher, node } = config;
+  const elements = dispatcher?.elements;
+  if (elements === undefined) return;
+  const named = elements.map((element) => element?.name);
+  for (const [index, name] of repeated(named)) {
+    yield problem(`dispatcher.elements[${index}].name`, 'a name that no other has', show(name));
+  }
+  if (named.every((name) => name !== undefined) && !named.includes(node)) {
+    yield problem('node', `one of the dispatchers ${named.join(', ')}`, show(node));
+  }
+  for (const [index, element] of elements.entries()) {
+    const path = `dispatcher.elements[${index}]`;
+    yield* usableAddress(`${path}.address`, element?.address);
+    yield* usableAddress(`${path}.sync`, element?.sync);
+    if (elements.length > 1 && element && !element.address && !element.sync) {
+      yield problem(`${path}.address`, 'an address of each of two dispatchers', 'nothing');
+    }
+    if (element?.name !== undefined && nodes.includes(element.name)) {
+      yield problem(`${path}.name`, 'a name that no node has', show(element.name));
+    }
+  }
+}
+
+function* checkDispatcher(config: Checkable): Generator<Problem> {
+  const { topology, dispatcher, nodes, node, health, quorum } = config;
+  if (topology === 'filter') {
+    if (dispatcher !== undefined) {
+      yield problem('dispatcher', 'nothing with topology filter', 'a section');
+    }
+    return;
+  }
+  if (topology !== 'dispatcher') return;
+  if (!nodes) {
+    yield problem('nodes', 'the nodes behind the dispatcher', 'nothing');
+    return;
+  }
+  const names = nodes.map((each) => each?.name);
+  yield* checkElements(config, names);
+  if (dispatcher?.elements === undefined && names.includes(node)) {
+    yield problem('node', 'a name that no node has', show(node));
+  }
+  yield* checkHealth('health', health);
+  for (const [index, each] of nodes.entries()) {
+    const path = `nodes[${index}]`;
+    if (each && each.address === undefined) {
+      yield problem(`${path}.address`, 'an address with topology dispatcher', 'nothing');
+    }
+    if (each?.health) yield* checkHealth(`${path}.health`, { ...health, ...each.health });
+  }
+  if (quorum === 'majority' && dispatcher?.elements?.length === 2) {
+    yield problem('quorum', 'paths with two dispatchers, so that one goes on alone,', 'majority');
+  }
+}
+
+function* checkLink(config: Checkable): Generator<Problem> {
+  const { linkAddress } = config;
+  if (linkAddress) yield* usableLinkAddress('linkAddress', linkOf(config), linkAddress);
 }
 
 /** How many bytes of key each hash function uses. */
@@ -189,7 +257,7 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   if (wire !== undefined && wire === deliver?.device) {
     yield problem('deliver.device', 'a device other than interface', show(wire));
   }
-  if (quorum === 'paths' && nodes && nodes.length > 2) {
+  if (quorum === 'paths' && config.topology !== 'dispatcher' && nodes && nodes.length > 2) {
     const received = `paths with ${nodes.length} nodes`;
     yield problem('quorum', 'majority unless there are at most two nodes', received);
   }
@@ -213,6 +281,7 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkAddresses(config),
     ...checkNodes(config),
     ...checkReserved(config),
+    ...checkDispatcher(config),
     ...checkLink(config),
     ...checkDistribution(config),
     ...checkRules(config),

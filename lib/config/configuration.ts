@@ -1,6 +1,6 @@
 import { deriveLinkAddress } from './addresses.js';
 import type { FIELDS, HASHES, ParsedConfiguration, PROTOCOLS } from './schema.js';
-import { splitHostPort } from './schema.js';
+import { dispatcherSchema, splitHostPort } from './schema.js';
 import { warningsOf } from './warnings.js';
 
 /** `T` with every property and element read-only, all the way down. */
@@ -42,7 +42,13 @@ export interface NodeConfiguration {
   readonly weight: number;
   /** Hexadecimal digits: what QUIC connection ids name it by, when that is not derived. */
   readonly serverId?: string | undefined;
+  /** Behind a dispatcher: how packets get to it, where that is not as to all. */
+  readonly forward?: 'mac' | 'ipip' | 'gue' | undefined;
+  /** Behind a dispatcher: how it is checked, where that is not as all are. */
+  readonly health?: DeepReadonly<NonNullable<ParsedNode['health']>> | undefined;
 }
+
+type ParsedNode = NonNullable<ParsedConfiguration['nodes']>[number];
 
 /** Where the other nodes speak to a node; undefined: nobody can. */
 export function syncAddressOf(node: NodeConfiguration): string | undefined {
@@ -57,15 +63,26 @@ export interface AdminConfiguration {
   readonly http: { readonly host: string; readonly port: number } | null;
 }
 
+/** How the nodes behind a dispatcher are checked. */
+export type HealthConfiguration = ParsedConfiguration['health'];
+
+/** What a dispatcher does with packets, and which dispatchers there are. */
+export type DispatcherConfiguration = NonNullable<ParsedConfiguration['dispatcher']>;
+
+/** How frames for the cluster get to every node. */
+export type LinkName = 'multicast' | 'unicast' | 'none';
+
 type Completed =
   | 'node'
   | 'nodes'
   | 'addresses'
   | 'interfaces'
+  | 'link'
   | 'linkAddress'
   | 'distribution'
   | 'admin'
-  | 'secret';
+  | 'secret'
+  | 'dispatcher';
 
 /**
  * A valid configuration with every default filled in, frozen all the way down.
@@ -78,6 +95,14 @@ export type Configuration = DeepReadonly<Omit<ParsedConfiguration, Completed>> &
   readonly node: string;
   /** All nodes, at least this one, in the order of the configuration. */
   readonly nodes: readonly NodeConfiguration[];
+  /**
+   * Those that decide and agree with each other: the nodes themselves, or with topology dispatcher
+   * the dispatchers.
+   */
+  readonly elements: readonly NodeConfiguration[];
+  /** With every default; whatever the topology is. */
+  readonly dispatcher: DeepReadonly<Omit<DispatcherConfiguration, 'elements'>>;
+  readonly link: LinkName;
   /** The cluster addresses, of a gateway those of all networks. */
   readonly addresses: readonly string[];
   /** Where the cluster is reached: a server's one network, or none without `interface`. */
@@ -118,12 +143,27 @@ function effectiveTimeouts(parsed: ParsedConfiguration): ParsedConfiguration['ti
   };
 }
 
+/**
+ * What the configuration says, or else what fits the topology: nodes on the link of a dispatcher
+ * would take datagrams to a multicast MAC address for themselves, but not those to a foreign one.
+ */
+export function linkOf({
+  link,
+  topology,
+}: {
+  readonly link?: LinkName | undefined;
+  readonly topology?: 'filter' | 'dispatcher' | undefined;
+}): LinkName {
+  return link ?? (topology === 'dispatcher' ? 'unicast' : 'multicast');
+}
+
 function linkAddressOf(
-  { link, cluster }: ParsedConfiguration,
+  parsed: ParsedConfiguration,
   addresses: readonly string[],
   given: string | undefined,
 ): string | null {
-  return link === 'none' ? null : (given ?? deriveLinkAddress(link, cluster, addresses));
+  const link = linkOf(parsed);
+  return link === 'none' ? null : (given ?? deriveLinkAddress(link, parsed.cluster, addresses));
 }
 
 /** The networks, and what a server's configuration says of its only one. */
@@ -146,6 +186,20 @@ function networksOf(
   return { interface: name, addresses, linkAddress, interfaces };
 }
 
+/** The dispatchers, of which each can do the work of all. */
+function elementsOf(elements: DispatcherConfiguration['elements'], node: string) {
+  return (elements ?? [{ name: node }]).map((element) => ({ ...element, weight: 1 }));
+}
+
+/** How a node is checked: as all are, but for what it says itself. */
+export function healthOf(
+  config: Pick<Configuration, 'health'>,
+  node: NodeConfiguration,
+): DeepReadonly<HealthConfiguration> {
+  const own = Object.entries(node.health ?? {}).filter(([, value]) => value !== undefined);
+  return { ...config.health, ...Object.fromEntries(own) };
+}
+
 /** Completes a checked configuration: fills in what depends on several keys, and freezes it. */
 export function complete(
   parsed: ParsedConfiguration,
@@ -153,6 +207,8 @@ export function complete(
   warnings: readonly string[],
 ): Configuration {
   const { admin } = parsed;
+  const nodes = parsed.nodes ?? [{ name: node, weight: 1 }];
+  const { elements, ...dispatcher } = parsed.dispatcher ?? dispatcherSchema.parse({});
   const completed: Omit<Configuration, 'warnings'> = {
     ...parsed,
     ...networksOf(parsed),
@@ -161,7 +217,10 @@ export function complete(
       symmetric: parsed.distribution.symmetric ?? parsed.role === 'gateway',
     },
     node,
-    nodes: parsed.nodes ?? [{ name: node, weight: 1 }],
+    nodes,
+    elements: parsed.topology === 'filter' ? nodes : elementsOf(elements, node),
+    dispatcher,
+    link: linkOf(parsed),
     timeouts: effectiveTimeouts(parsed),
     secret: parsed.secret ?? null,
     admin: {

@@ -58,9 +58,19 @@ function integer(min: number, max: number, text: string) {
   });
 }
 
-function oneOf<const T extends readonly string[]>(values: T, text: string, refused?: string[]) {
+function oneOf<const T extends readonly string[]>(
+  values: T,
+  text: string,
+  refused?: string[],
+  derived?: string,
+) {
   const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
-  return note(z.enum(values), { expected, text, ...(refused ? { refused } : {}) });
+  return note(z.enum(values), {
+    expected,
+    text,
+    ...(refused ? { refused } : {}),
+    ...(derived ? { derived } : {}),
+  });
 }
 
 function flag(text: string, derived?: string) {
@@ -143,6 +153,111 @@ function prefix(of: string) {
   return z.strictObject({ ipv4: bits(32, 'IPv4'), ipv6: bits(128, 'IPv6') }).prefault({});
 }
 
+/** The keys of a health check, without defaults. */
+const HEALTH = {
+  type: oneOf(
+    ['none', 'tcp', 'http', 'command'],
+    'how a node is checked: a connection is accepted; a GET is answered with a good status; a program ends with 0',
+  ),
+  port: integer(1, 65_535, "tcp and http: the port, on the node's own address"),
+  path: note(z.string().regex(/^\/[\x21-\x7e]{0,1023}$/), {
+    expected: 'a path of an URL, with a slash first',
+    text: 'http: what is asked for; redirects are not followed',
+  }),
+  host: note(z.string().regex(/^[A-Za-z0-9.:[\]-]{1,255}$/), {
+    expected: 'a host name or address',
+    text: "http: the Host header; without it the node's address",
+  }),
+  status: note(z.array(z.number().int().min(100).max(599)).min(1).max(64), {
+    expected: 'a list of HTTP status codes',
+    text: 'http: the answers that are good; without it 200 to 299',
+  }),
+  command: note(
+    z
+      .array(z.string().refine((value) => !value.includes('\0')))
+      .min(1)
+      .max(64),
+    {
+      expected: 'a list of a program and its arguments',
+      text: 'command: what is run, without a shell, with NODE_NAME and NODE_ADDRESS in its environment',
+    },
+  ),
+  interval: integer(50, 3_600_000, 'milliseconds from one check to the next'),
+  timeout: integer(10, 600_000, 'milliseconds that a check may take; a program is killed then'),
+  rise: integer(1, 1000, 'good checks in a row after which a node that was down is up'),
+  fall: integer(1, 1000, 'bad checks in a row after which a node that was up is down'),
+};
+
+const health = z.strictObject({
+  type: HEALTH.type.default('none'),
+  port: HEALTH.port.optional(),
+  path: HEALTH.path.default('/'),
+  host: HEALTH.host.optional(),
+  status: HEALTH.status.optional(),
+  command: HEALTH.command.optional(),
+  interval: HEALTH.interval.default(1000),
+  timeout: HEALTH.timeout.default(500),
+  rise: HEALTH.rise.default(2),
+  fall: HEALTH.fall.default(3),
+});
+
+const nodeHealth = z.strictObject({
+  type: HEALTH.type.optional(),
+  port: HEALTH.port.optional(),
+  path: HEALTH.path.optional(),
+  host: HEALTH.host.optional(),
+  status: HEALTH.status.optional(),
+  command: HEALTH.command.optional(),
+  interval: HEALTH.interval.optional(),
+  timeout: HEALTH.timeout.optional(),
+  rise: HEALTH.rise.optional(),
+  fall: HEALTH.fall.optional(),
+});
+
+const FORWARDS = ['mac', 'ipip', 'gue'] as const;
+
+/** The section `dispatcher`. */
+export const dispatcherSchema = z.strictObject({
+  forward: oneOf(
+    FORWARDS,
+    'how packets get to the nodes: by their MAC address, on one link; IP in IP or GUE, also over routers',
+  ).default('mac'),
+  select: oneOf(
+    ['bucket', 'leastConnections'],
+    'which node an opening packet goes to: the owner of its bucket, or the one with the fewest connections for its weight',
+  ).default('bucket'),
+  onFailure: oneOf(
+    ['stay', 'move'],
+    'what becomes of the connections of a node whose checks fail: they stay with it, or go to the others, who end them',
+  ).default('move'),
+  elements: note(
+    z
+      .array(
+        z.strictObject({
+          name: name('the dispatcher, as `node` on it says'),
+          address: address('its address, on which dispatchers speak to each other').optional(),
+          sync: address(
+            'its address on the network on which dispatchers speak to each other',
+            'its `address`',
+          ).optional(),
+        }),
+      )
+      .min(1)
+      .max(2),
+    {
+      expected: 'a list of one or two dispatchers',
+      text: 'this dispatcher, and the other of a pair',
+      derived: 'this one alone',
+    },
+  ).optional(),
+  mtu: integer(
+    1400,
+    65_535,
+    'the largest packet on the ways to the nodes, outer headers included; without it what the routes and interfaces say',
+  ).optional(),
+  guePort: integer(1, 65_535, 'gue: the UDP port at which the nodes receive').default(6080),
+});
+
 /** Takes `first-last` apart; undefined when it is no range of ports. */
 export function splitPorts(text: string): { first: number; last: number } | undefined {
   const match = /^([0-9]{1,5})-([0-9]{1,5})$/.exec(text);
@@ -206,6 +321,9 @@ const node = z.strictObject({
       text: 'its share of the buckets beside the other weights; 0: none',
     },
   ).default(1),
+  forward: oneOf(FORWARDS, 'dispatcher: how packets get to it, where that is not as to all')
+    .optional(),
+  health: nodeHealth.optional(),
   serverId: note(z.string().regex(/^([0-9a-f]{2}){1,15}$/i), {
     expected: '2 to 30 hexadecimal digits',
     text: 'what QUIC connection ids name it by, see `quic`; each of the configs takes as many of the first octets as it needs',
@@ -505,9 +623,12 @@ export const configurationSchema = z.strictObject({
     text: 'with role gateway, instead of `interface`, `addresses` and `linkAddress`: the networks between which it stands',
     derived: 'the one of `interface`',
   }).optional(),
-  topology: oneOf(['filter'], 'every node decides for itself which packets are its own', [
-    'dispatcher',
-  ]).default('filter'),
+  topology: oneOf(
+    ['filter', 'dispatcher'],
+    'filter: every node decides for itself which packets are its own; dispatcher: separate elements receive everything and forward it to the nodes',
+  ).default('filter'),
+  dispatcher: dispatcherSchema.optional(),
+  health: health.prefault({}),
   role: oneOf(
     ['server', 'gateway'],
     'server: the nodes are the servers that hold the cluster addresses; gateway: they forward what is sent to ' +
@@ -516,7 +637,9 @@ export const configurationSchema = z.strictObject({
   link: oneOf(
     ['multicast', 'unicast', 'none'],
     'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
-  ).default('multicast'),
+    undefined,
+    'multicast; with topology dispatcher unicast',
+  ).optional(),
   linkAddress: linkAddress(
     "the cluster's MAC address",
     'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +

@@ -29,7 +29,7 @@ function* distributionWarnings({ distribution, secret, nodes }: Unwarned): Gener
   }
 }
 
-function* clusterWarnings({ nodes, secret, quorum, cluster }: Unwarned): Generator<string> {
+function* clusterWarnings({ elements: nodes, secret, quorum, cluster }: Unwarned): Generator<string> {
   if (nodes.length < 2) return;
   if (!secret) {
     yield `WITHOUT secret EVERYBODY WHO KNOWS THE NAME ${cluster} CAN SPEAK TO THE NODES AS ONE OF THEM: ` +
@@ -93,6 +93,11 @@ export function* warningsOf(config: Unwarned): Generator<string> {
   yield* clusterWarnings(config);
   yield* gatewayWarnings(config);
   yield* quicWarnings(config);
+  const { topology, link, dispatcher } = config;
+  if (topology === 'dispatcher' && link === 'multicast' && dispatcher.forward === 'mac') {
+    yield 'With link multicast a node on the link of the dispatcher takes datagrams for the cluster MAC address itself, ' +
+      'beside the one that they are forwarded to; link unicast does not let it.';
+  }
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }

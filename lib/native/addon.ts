@@ -72,6 +72,8 @@ export interface NativeCriteria {
   /** The nodes forward: a connection does not end with its node. */
   forwards: boolean;
   quic?: NativeQuic | null;
+  /** Of a dispatcher. */
+  dispatching?: NativeDispatching;
 }
 
 /** What is one node's by configuration: an address and a range of ports, both ends included. */
@@ -82,6 +84,45 @@ export interface NativeReservation {
   lastPort: number;
   /** Node index. */
   owner: number;
+}
+
+/** What a dispatcher decides with besides; node indexes. */
+export interface NativeDispatching {
+  /** Their checks fail: what is still opening there is decided anew. */
+  down: number[];
+  /** Not empty: opening packets go to the one with the fewest connections for its weight. */
+  candidates: [node: number, weight: number][];
+}
+
+/** The way to a node, as the engine takes it. */
+export interface NativeHop {
+  node: number;
+  mode: 'mac' | 'ipip' | 'gue';
+  /** Index of the interface. */
+  interface: number;
+  source: string;
+  /** The link address of the next hop; null: not known, nothing can be sent. */
+  destination: string | null;
+  mtu: number;
+  /** Outer addresses, 16 bytes each. */
+  local: Uint8Array;
+  remote: Uint8Array;
+  port: number;
+}
+
+/** The way to a node, as the host's routes and neighbours have it. */
+export interface NativeWay {
+  routed: boolean;
+  onLink: boolean;
+  interface: number;
+  nextHop: Buffer;
+  source: Buffer;
+  /** Of the route; 0: it has none of its own. */
+  mtu: number;
+  linkMtu: number;
+  linkAddress: string;
+  state: 'none' | 'reachable' | 'failed';
+  nextLinkAddress: string;
 }
 
 /** The way to the next criteria: what a transition of the protocol is for one node. */
@@ -109,6 +150,8 @@ export interface NativeWorkerOptions {
   linkAddresses: string[];
   bothDirections: boolean;
   sampleEvery: number;
+  /** Count the connections of each node. */
+  countOwners?: boolean;
   fragments: { held: number; heldBytes: number; holdSeconds: number };
   /** What may wait for a handover, of each worker, and how long one packet may. */
   holdBytes: number;
@@ -125,6 +168,8 @@ export interface NativeEngineOptions {
   device: string;
   link: 'multicast' | 'unicast' | 'none';
   linkAddress: string;
+  /** Forward to the nodes instead of delivering to the device. */
+  dispatch?: boolean;
   /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
   networks: NativeNetwork[] | null;
 }
@@ -166,6 +211,8 @@ export interface NativeWorkerSnapshot extends NativeCounters {
   contested: number;
   /** By epoch, the oldest first. */
   audit: NativeAudit[];
+  /** Of a dispatcher, by node index: packets and bytes forwarded, connections. */
+  nodes: Float64Array;
 }
 
 /**
@@ -319,6 +366,10 @@ export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   reconcile(options: NativeReconcileOptions): Promise<NativeReconciled>;
   /** Tells the neighbours where the cluster addresses are. */
   announce(): Promise<void>;
+  /** A dispatcher's ways; nodes that are not among them have none. */
+  setHops(hops: NativeHop[]): Promise<void>;
+  /** Nothing is forwarded from `ns` (CLOCK_MONOTONIC) on; 2n ** 64n - 1n: no end. */
+  setActiveUntil(ns: bigint): void;
 }
 
 /** One worker without threads, devices and a clock: frames are pushed, time is handed in. */
@@ -423,6 +474,8 @@ export interface NativeAddon {
     linkAddress: string,
     waitMs: number,
   ): Promise<NativeClash[]>;
+  /** The ways to nodes; sixteen bytes each. */
+  findWays(addresses: Uint8Array): Promise<NativeWay[]>;
   Replay: new (
     input: { path: string } | { frame: Uint8Array; link: 'ethernet' | 'raw' },
     worker: NativeWorkerOptions,

@@ -139,6 +139,7 @@ export function nativeCriteria(
     tracking: config.tracking === 'os' ? 'own' : config.tracking,
     monitoring: config.monitoring,
     forwards: config.role === 'gateway',
+    ...(config.topology === 'dispatcher' ? { dispatching: { down: [], candidates: [] } } : {}),
   };
 }
 
@@ -224,6 +225,7 @@ export function nativeWorkerOptions(
     linkAddresses: gateway && !use.everything ? linkAddresses : [],
     bothDirections: use.bothDirections,
     sampleEvery: use.sampleEvery,
+    countOwners: config.topology === 'dispatcher',
     fragments: {
       held: fragments.held,
       heldBytes: fragments.heldBytes,

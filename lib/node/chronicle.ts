@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { movedBuckets } from '../allocation/index.js';
+import type { DispatchEvent } from '../dispatch/index.js';
 import type { Logger } from '../log/index.js';
 import { living, type Notice, type View } from '../protocol/index.js';
 import type { AlarmChange } from './alarms.js';
@@ -25,6 +26,8 @@ export interface NodeEvents {
   ];
   /** An alarm was raised, or has ended. */
   alarm: [AlarmChange];
+  /** Something has happened to a node behind this dispatcher. */
+  node: [DispatchEvent];
   /** One of the connections that were entered lately: a sample, not all. */
   connection: [ConnectionView];
 }
@@ -104,6 +107,15 @@ export class Chronicle {
     else this.logger.info({ alarm: alarm.name }, 'alarm ended');
     this.listeners.emit('alarm', change);
     this.remember({ event: 'alarm', name: alarm.name, raised });
+  }
+
+  /** Something has happened to a node behind this dispatcher. */
+  node(event: DispatchEvent): void {
+    const { name, change, found } = event;
+    if (change === 'down') this.logger.warn({ node: name, found }, 'node down');
+    else this.logger.info({ node: name, found }, `node ${change}`);
+    this.listeners.emit('node', event);
+    this.remember(event);
   }
 
   private allocation(view: View, before: View | null): void {

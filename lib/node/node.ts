@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Configuration } from '../config/index.js';
+import type { Dispatch } from '../dispatch/index.js';
+import { FlowsieveError } from '../errors/index.js';
 import { Host } from '../host/index.js';
 import { createLogger, type Logger } from '../log/index.js';
 import {
@@ -22,6 +24,7 @@ import {
 import type { Peers } from '../peers/index.js';
 import {
   isLiving,
+  type ListKind,
   type Message,
   type Notice,
   Protocol,
@@ -33,6 +36,8 @@ import { Balance } from './balance.js';
 import { Chronicle, type NodeEvents } from './chronicle.js';
 import { conditionsOf } from './conditions.js';
 import { Departure, othersIn } from './departure.js';
+import { DispatcherPlane } from './dispatcher-plane.js';
+import { dispatchSettings, makeDispatch, targetsView } from './dispatching.js';
 import {
   captureInterface,
   configuredOf,
@@ -123,6 +128,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private readonly engine: NativeEngine;
   private readonly indexes: NodeIndexes;
   private readonly plane: Plane;
+  /** Null but with topology dispatcher. */
+  private readonly dispatch: Dispatch | null;
   private readonly shell: Shell;
   private peers: Peers | null = null;
   private watching: NodeJS.Timeout | undefined;
@@ -144,6 +151,22 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.logger = logger;
     this.plane = new Plane(engine, config, indexes, parts.host, logger);
     this.chronicle = new Chronicle(logger, this);
+    if (config.topology === 'dispatcher') {
+      const plane = new DispatcherPlane(engine, config, indexes, () => {
+        void this.dispatch?.roleChanged();
+      });
+      this.plane = plane;
+      this.dispatch = makeDispatch({
+        ...parts,
+        plane,
+        tell: (next) => this.tellElements({ type: 'targets', next }),
+        fetch: (from) => this.fetchTables(from),
+        onEvent: (event) => this.chronicle.node(event),
+      });
+    } else {
+      this.plane = new Plane(engine, config, indexes);
+      this.dispatch = null;
+    }
     const coordination = new Protocol(
       {
         name: config.node,
@@ -177,7 +200,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       options.logger ?? createLogger({ bindings: { cluster: config.cluster, node: config.node } });
     for (const warning of config.warnings) logger.warn(warning);
     const captured = captureInterface(config);
-    if (config.nodes.length > 1) peersConfiguration(config);
+    if (config.elements.length > 1) peersConfiguration(config);
     const indexes = new NodeIndexes();
     indexes.of(config.node);
     const host = await Host.prepare({
@@ -192,7 +215,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       await refuseClashes(config);
       engine = openEngine(config, captured, indexes);
       await awaitNative(engine.reserve(nativeReservations(config, indexes)));
-      await host.addTun();
+      if (config.topology === 'filter') await host.addTun();
       // Before the first packet is decided, and before anybody else has a say in it.
       const reconciler = new Reconciler(engine, config, logger);
       const brings = await reconciler.restore();
@@ -201,11 +224,13 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       if (options.inRealTime) runInRealTime(logger);
       node = new Node({ config, indexes, host, engine, logger, reconciler, brings });
       await node.meetPeers();
+      await node.dispatch?.start();
       node.shell.begin();
       await awaitNative(engine.announce());
       await node.joined();
     } catch (error) {
       node?.shell.close();
+      await node?.dispatch?.close();
       await node?.peers?.close();
       await engine?.close();
       await host.undo();
@@ -236,24 +261,28 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       this.logger.warn({ keys: needRestart }, 'These keys take effect only with the next start.');
     }
     if (changed.size === 0) return;
-    if (next.nodes.length > 1) this.peers?.configure(peersConfiguration(next));
+    if (next.elements.length > 1) this.peers?.configure(peersConfiguration(next));
     this.config = next;
     await awaitNative(this.engine.reserve(nativeReservations(next, this.indexes)));
     await this.meetPeers();
     this.shell.feed({ type: 'configure', configured: configuredOf(next) });
+    await this.dispatch?.configure(dispatchSettings(next));
     this.logger.info({ keys: [...changed] }, 'configuration taken over');
   }
 
-  drain(request: DrainRequest = {}): Promise<void> {
-    return this.departure.drain(request);
+  async drain(request: DrainRequest = {}): Promise<void> {
+    if (request.node === undefined) await this.departure.drain(request);
+    else await this.behind('drain').drain(request.node);
   }
 
-  resume(): Promise<void> {
-    return this.departure.resume();
+  async resume(node?: string): Promise<void> {
+    if (node === undefined) await this.departure.resume();
+    else await this.behind('resume').resume(node);
   }
 
   async weight(node: string, weight: number): Promise<void> {
-    await this.shell.wish({ wish: 'weight', node, weight });
+    if (this.dispatch) await this.dispatch.weight(node, weight);
+    else await this.shell.wish({ wish: 'weight', node, weight });
   }
 
   /**
@@ -266,6 +295,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     clearInterval(this.watching);
     await this.watchRound;
     this.shell.close();
+    await this.dispatch?.close();
     await this.peers?.close();
     await this.engine.stop();
     // The device, and with it the addresses, goes with the engine; the guard, which keeps the
@@ -323,6 +353,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),
       os: this.parts.reconciler.status(),
+      ...(this.dispatch ? { dispatcher: this.dispatch.status(snapshots) } : {}),
     };
   }
 
@@ -348,6 +379,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   allocation(): AllocationView {
+    if (this.dispatch) return targetsView(this.dispatch.state);
     return allocationView(this.config, this.shell.state());
   }
 
@@ -365,17 +397,54 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
-    this.peers ??= await startPeers(this.config, this.shell.state().incarnation, this.logger, {
-      onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
-      onMessage: (from, message) => this.takeMessage(from, message),
-      onList: (to, { kind, epoch }) => this.shell.serve(to, kind, epoch),
-    });
+    this.peers ??= await startPeers(
+      this.config,
+      this.shell.state().incarnation,
+      this.logger,
+      {
+        onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
+        onMessage: (from, message) => this.takeMessage(from, message),
+        onList: (to, { kind, epoch }) =>
+          this.servesTables(to, kind)
+            ? this.plane.list(kind, to)
+            : this.shell.serve(to, kind, epoch),
+      },
+    );
     this.shell.speakTo(this.peers);
   }
 
   private takeMessage(from: string, message: Message): void {
     if (message.type === 'report') this.reports.take(from, message.report);
+    else if (message.type === 'targets') this.dispatch?.follow(from, message.next);
     else this.shell.message(from, message);
+  }
+
+  // ---- the dispatcher ----------------------------------------------------------------------
+
+  private behind(what: string): Dispatch {
+    if (this.dispatch) return this.dispatch;
+    throw new FlowsieveError(
+      'FLOWSIEVE_STATE',
+      `Expected a dispatcher for ${what} of another node but received a node.`,
+    );
+  }
+
+  private tellElements(message: Message): void {
+    const { node } = this.config;
+    for (const name of othersIn(this.shell.state().view, node)) this.peers?.send(name, message);
+  }
+
+  private async fetchTables(from: string): Promise<void> {
+    const epoch = this.shell.state().view?.epoch ?? 0;
+    await this.peers?.pull(from, { kind: 'tables', epoch }, async (block) => {
+      await this.plane.merge(block, 'tables');
+    });
+  }
+
+  /** Between dispatchers, whoever is one of them may have all connections at any time. */
+  private servesTables(to: string, kind: ListKind): boolean {
+    if (this.dispatch === null || kind !== 'tables') return false;
+    return othersIn(this.shell.state().view, this.config.node).includes(to);
   }
 
   /** Resolves when this node is a member, or there is no quorum to be a member of. */
@@ -444,11 +513,14 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       now: monotonicMs(),
       self: node,
       quorum: this.config.quorum,
-      nodes: this.config.nodes.map(({ name }) => name),
+      nodes: this.config.elements.map(({ name }) => name),
       heard: state.peers.filter(({ suspected }) => !suspected).map(({ name }) => name),
       audit: this.audit(),
       unseen: this.reports.unseen([node, ...othersIn(state.view, node)]),
     });
+    for (const [name, message] of this.dispatch?.conditions() ?? []) {
+      conditions.push({ name, message });
+    }
     for (const change of this.alarms.observe(counted, Date.now() / 1000, conditions)) {
       this.chronicle.alarm(change);
     }

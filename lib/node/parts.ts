@@ -131,6 +131,7 @@ export function openEngine(
     link: config.link,
     linkAddress: config.linkAddress ?? '',
     networks: config.role === 'gateway' ? nativeNetworks(config) : null,
+    dispatch: config.topology === 'dispatcher',
   };
   const engine = callNative(() => new addon.Engine(options, noCriteria(config, indexes)));
   engine.setOpenUntil(0n);
@@ -139,7 +140,7 @@ export function openEngine(
 
 /** What the configuration says to the protocol. */
 export function configuredOf(config: Configuration): Configured {
-  const { nodes, node, distribution } = config;
+  const { elements: nodes, node, distribution } = config;
   const singles = singlesOf(resolveDistribution(config).rules);
   return {
     nodes: nodes.map(({ name }) => name),
@@ -154,7 +155,7 @@ export function configuredOf(config: Configuration): Configured {
 
 /** Who the nodes are, where they are spoken to, and by what they know each other. */
 export function peersConfiguration(config: Configuration): PeersConfiguration {
-  const nodes = config.nodes.map((node) => {
+  const nodes = config.elements.map((node) => {
     const address = syncAddressOf(node);
     if (address !== undefined) return { name: node.name, address };
     throw new FlowsieveError(
@@ -215,7 +216,7 @@ export async function startPeers(
   logger: Logger,
   take: FromPeers,
 ): Promise<Peers | null> {
-  if (config.nodes.length === 1) return null;
+  if (config.elements.length === 1) return null;
   const known = peersConfiguration(config);
   const wire = wirePath(config);
   try {

@@ -44,9 +44,9 @@ export class Plane {
   private order: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly engine: NativeEngine,
-    private readonly config: Configuration,
-    private readonly indexes: NodeIndexes,
+    protected readonly engine: NativeEngine,
+    protected readonly config: Configuration,
+    protected readonly indexes: NodeIndexes,
     private readonly passes: Passes,
     private readonly logger: Logger,
   ) {}
@@ -104,7 +104,7 @@ export class Plane {
     return count;
   }
 
-  private async perform(work: PlaneWork): Promise<PlaneDone> {
+  protected async perform(work: PlaneWork): Promise<PlaneDone> {
     const { engine } = this;
     switch (work.work) {
       case 'install':

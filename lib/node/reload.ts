@@ -19,6 +19,7 @@ const RELOADED = [
   'secret',
   'rebalance',
   'drain',
+  'health',
 ] as const;
 const NO_RESTART: ReadonlySet<string> = new Set([...RELOADED, 'warnings']);
 
@@ -122,14 +123,19 @@ export function reloadOf(
   if (next.cluster !== started.cluster) {
     refuse('cluster', `the cluster that is running, ${started.cluster},`, next.cluster);
   }
-  checkSyncAddresses(inForce.nodes, next.nodes);
-  checkQuorums(inForce.nodes, next.nodes);
+  checkSyncAddresses(inForce.elements, next.elements);
+  checkQuorums(inForce.elements, next.elements);
   // Both: a key that was left out is no key of its configuration.
   const keys = Object.keys({ ...started, ...next }) as (keyof Configuration)[];
+  // Elsewhere they are the nodes.
+  const elementsMatter = next.topology === 'dispatcher';
   return {
     changed: new Set(RELOADED.filter((key) => differs(key, inForce, next))),
     needRestart: keys.filter(
-      (key) => !NO_RESTART.has(key) && json(started[key]) !== json(next[key]),
+      (key) =>
+        !NO_RESTART.has(key) &&
+        (key !== 'elements' || elementsMatter) &&
+        json(started[key]) !== json(next[key]),
     ),
   };
 }

@@ -4,6 +4,7 @@
 //
 // Times are seconds, as in `replay --json`: since the Unix epoch, or a duration, always
 // with their fraction.
+import type { DispatchStatus } from '../dispatch/index.js';
 import type { GuardStatus, HostChange } from '../host/index.js';
 
 /** What a node is doing in its cluster. */
@@ -353,6 +354,8 @@ export interface ClusterStatus extends Status {
   readonly drain: DrainStatus | null;
   readonly peers: readonly PeerPaths[];
   readonly audit: AuditSummary;
+  /** The nodes behind this dispatcher; only with topology dispatcher. */
+  readonly dispatcher?: DispatchStatus;
 }
 
 /** How a node is to drain; what is left out comes from its configuration. */
@@ -361,6 +364,8 @@ export interface DrainRequest {
   readonly deadline?: number | undefined;
   /** False: to resolve as soon as the cluster has agreed, instead of when the node has left. */
   readonly wait?: boolean | undefined;
+  /** Of a dispatcher: the node behind it that is to drain; it stays there, without new connections. */
+  readonly node?: string | undefined;
 }
 
 /** Something that happened in the cluster, as this node came to know it. */
@@ -375,6 +380,13 @@ export type ClusterEvent = { readonly at: number } & (
     }
   | { readonly event: 'coordinator'; readonly name: string | null; readonly term: number }
   | { readonly event: 'alarm'; readonly name: string; readonly raised: boolean }
+  /** To a node behind this dispatcher. */
+  | {
+      readonly event: 'node';
+      readonly name: string;
+      readonly change: 'up' | 'down' | 'draining' | 'resumed';
+      readonly found: string;
+    }
 );
 
 /** A node of a cluster as its administration sees it: it can also be told to do something. */
@@ -387,11 +399,11 @@ export interface ClusterAdministered extends Administered {
    */
   drain(request?: DrainRequest): Promise<void>;
   /**
-   * Ends a drain, or comes back after one.
+   * Ends a drain, or comes back after one; of a dispatcher, the drain of the `node` behind it.
    *
    * @throws FlowsieveError FLOWSIEVE_STATE when it neither drains nor has left
    */
-  resume(): Promise<void>;
+  resume(node?: string): Promise<void>;
   /**
    * Changes a member's weight until its configuration says otherwise.
    *

@@ -63,7 +63,7 @@ export function memberStatuses(
   const { view, peers } = state;
   const buckets = view ? bucketCounts(bucketsOfView(view)) : new Map<string, number>();
   const known = new Map(view?.members.map((member) => [member.name, member]));
-  const configured = config.nodes.filter(({ name }) => !known.has(name));
+  const configured = config.elements.filter(({ name }) => !known.has(name));
   const unknown = configured.map(({ name, weight }) => ({ name, weight, state: null }));
   return [...known.values(), ...unknown]
     .map(({ name, weight, state: memberState }) => {

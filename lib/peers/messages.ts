@@ -91,6 +91,13 @@ const report = z.strictObject({
   unseen: names,
 });
 
+const targets = z.strictObject({
+  allocation,
+  nodes: z
+    .array(z.strictObject({ name, weight, draining: z.boolean(), down: z.boolean() }))
+    .max(65_535),
+});
+
 const phase = z.enum([
   'preparing',
   'prepared',
@@ -182,6 +189,7 @@ export const messageSchema = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('wish'), id: count, wish }),
   z.strictObject({ type: z.literal('report'), report }),
+  z.strictObject({ type: z.literal('targets'), next: targets }),
   z.strictObject({ type: z.literal('granted'), id: count, refused: sentence.nullable() }),
 ]);
 

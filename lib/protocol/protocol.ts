@@ -245,6 +245,7 @@ export class Protocol implements Coordination {
         this.granted(message.id, message.refused);
         break;
       case 'report':
+      case 'targets':
         break;
       default:
         if (this.accepts(from, message.term)) this.ordered(from, message);

@@ -222,6 +222,8 @@ export type Message =
     }
   /** What a node has counted: nothing that the core looks at. */
   | { readonly type: 'report'; readonly report: Report }
+  /** What the active dispatcher decides by: nothing that the core looks at either. */
+  | { readonly type: 'targets'; readonly next: DispatchedTargets }
   | { readonly type: 'wish'; readonly id: number; readonly wish: Wish }
   | {
       readonly type: 'granted';
@@ -229,6 +231,18 @@ export type Message =
       /** Why not, in a sentence; null: it will be done. */
       readonly refused: string | null;
     };
+
+/** The nodes behind a dispatcher, and the allocation between them. */
+export interface DispatchedTargets {
+  readonly allocation: Allocation;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly weight: number;
+    readonly draining: boolean;
+    /** Its health checks fail. */
+    readonly down: boolean;
+  }[];
+}
 
 /** Opening packets that a node has counted under one epoch. */
 export interface OpeningCount {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 #include "addon/engine_wrap.h"
 #include "addon/memory_node_wrap.h"
 #include "addon/replay_wrap.h"
@@ -60,6 +61,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("hash", Napi::Function::New(env, hash));
   exports.Set("readConnectionId", Napi::Function::New(env, read_quic_datagram));
   exports.Set("findClashes", Napi::Function::New(env, find_clashes_on_link));
+  exports.Set("findWays", Napi::Function::New(env, find_ways_now));
   exports.Set("Replay", ReplayWrap::define(env));
   exports.Set("Engine", EngineWrap::define(env));
   exports.Set("MemoryNode", MemoryNodeWrap::define(env));

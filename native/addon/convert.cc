@@ -1,5 +1,7 @@
 #include "addon/convert.h"
 
+#include "addon/dispatch.h"
+
 #include <sys/random.h>
 
 #include <cstdio>
@@ -171,6 +173,8 @@ Criteria to_criteria(const Napi::Object& from) {
   if (quic.IsObject()) {
     criteria.quic = std::make_shared<const QuicLb>(to_quic(quic.As<Napi::Object>()));
   }
+  const Napi::Value dispatching = from.Get("dispatching");
+  if (dispatching.IsObject()) criteria.dispatching = to_dispatching(dispatching.As<Napi::Object>());
   return criteria;
 }
 
@@ -225,6 +229,8 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
                                      : Scope::of_addresses(to_addresses(addresses));
   options.both_directions = boolean(from, "bothDirections");
   options.sample_every = number(from, "sampleEvery");
+  const Napi::Value by_owner = from.Get("countOwners");
+  options.table.by_owner = by_owner.IsBoolean() && by_owner.As<Napi::Boolean>();
   return options;
 }
 

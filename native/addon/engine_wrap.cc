@@ -1,6 +1,7 @@
 #include "addon/engine_wrap.h"
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 #include "addon/handover.h"
 #include "addon/reconcile.h"
 #include "addon/task.h"
@@ -31,6 +32,7 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   options.workers = std::max(1u, from.Get("workers").As<Napi::Number>().Uint32Value());
   options.interface = from.Get("interface").As<Napi::String>().Utf8Value();
   options.device = from.Get("device").As<Napi::String>().Utf8Value();
+  options.dispatch = from.Get("dispatch").ToBoolean();
   options.link = to_link_mode(from.Get("link").As<Napi::String>().Utf8Value());
   if (options.link != LinkMode::kNone) options.cluster_mac = to_mac(from.Get("linkAddress"));
   const Napi::Value networks = from.Get("networks");
@@ -67,6 +69,8 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::expectations>("expectations"),
        InstanceMethod<&Self::export_list>("exportList"),
        InstanceMethod<&Self::import_list>("importList"),
+       InstanceMethod<&Self::set_hops>("setHops"),
+       InstanceMethod<&Self::set_active_until>("setActiveUntil"),
        InstanceMethod<&Self::connections>("connections"),
        InstanceMethod<&Self::reconcile>("reconcile"),
        InstanceMethod<&Self::snapshot>("snapshot")});
@@ -227,6 +231,15 @@ Napi::Value EngineWrap::import_list(const Napi::CallbackInfo& info) {
         return engine.import_list(kind, records, sender_now, owners);
       },
       from_imported);
+}
+
+Napi::Value EngineWrap::set_hops(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(),
+                  [hops = to_hops(info[0])](Engine& engine) { engine.set_hops(hops); });
+}
+
+void EngineWrap::set_active_until(const Napi::CallbackInfo& info) {
+  open_engine(info.Env())->set_active_until(to_uint64(info[0]));
 }
 
 /// connections(worker, cursor, limit)

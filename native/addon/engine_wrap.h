@@ -38,6 +38,8 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value expectations(const Napi::CallbackInfo& info);
   Napi::Value export_list(const Napi::CallbackInfo& info);
   Napi::Value import_list(const Napi::CallbackInfo& info);
+  Napi::Value set_hops(const Napi::CallbackInfo& info);
+  void set_active_until(const Napi::CallbackInfo& info);
   Napi::Value connections(const Napi::CallbackInfo& info);
   Napi::Value reconcile(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);

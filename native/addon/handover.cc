@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 
 namespace flowsieve::addon {
 namespace {
@@ -44,6 +45,7 @@ Napi::Value from_snapshot(Napi::Env env, const WorkerSnapshot& snapshot) {
   made.Set("samples", from_structs(env, snapshot.samples));
   made.Set("held", snapshot.held);
   made.Set("contested", static_cast<double>(snapshot.contested));
+  made.Set("nodes", from_nodes(env, snapshot.nodes));
   made.Set("audit", from_audit(env, snapshot.audit));
   return made;
 }

@@ -33,7 +33,11 @@ namespace flowsieve {
   X(HoldFull,          holdFull,          false, "a packet had to wait for a handover and the hold was full")           \
   X(HoldExpired,       holdExpired,       false, "a packet waited for a handover longer than is allowed")               \
   X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")                    \
-  X(Refused,           refused,           false, "a rule refuses the packet, and no connection is known that it belongs to")
+  X(Refused,           refused,           false, "a rule refuses the packet, and no connection is known that it belongs to")   \
+  X(HopUnknown,        hopUnknown,        false, "dispatcher: the link address of the way to the node is not known")    \
+  X(TooBig,            tooBig,            false, "dispatcher: too large for the way to the node, and not to be split")  \
+  X(ForwardUnfit,      forwardUnfit,      false, "dispatcher: headers that nobody can encapsulate or split")            \
+  X(ForwardLoop,       forwardLoop,       false, "dispatcher: the frame was forwarded to its node already")
 // clang-format on
 
 enum class Drop : uint8_t {
@@ -124,7 +128,13 @@ inline constexpr bool is_malformed(Drop drop) {
   X(OsDropped,          osDropped,          "own connections dropped: they have no socket any more")                    \
   X(OsClosed,           osClosed,           "own connections without a socket that stay, as other nodes may know them") \
   X(OsRestored,         osRestored,         "connections entered because the operating system has them open")           \
-  X(OsUnmatched,        osUnmatched,        "open sockets of connections that are not this node's by table or bucket")
+  X(OsUnmatched,        osUnmatched,        "open sockets of connections that are not this node's by table or bucket")   \
+  X(Forwarded,          forwarded,          "dispatcher: packets forwarded to their nodes")                              \
+  X(ForwardedBytes,     forwardedBytes,     "dispatcher: IP bytes forwarded")                                           \
+  X(StoodBy,            stoodBy,            "dispatcher: packets left to the active dispatcher")                        \
+  X(Split,              split,              "dispatcher: packets that were split on their way")                         \
+  X(TooBigSent,         tooBigSent,         "dispatcher: ICMP errors sent to say that a packet was too big")            \
+  X(TooBigLimited,      tooBigLimited,      "dispatcher: such errors not sent, for their rate or for want of a way")
 // clang-format on
 
 enum class Count : uint8_t {

@@ -28,8 +28,8 @@ bool is_left(const Record& record, Tick now) {
 /// Classes 2 and 4: the table knows the connection.
 Decision follow(const Subject& subject, Slot slot, Context& context) {
   const Record& record = context.table.at(slot);
-  const bool mine = record.owner == context.criteria.allocation.self;
-  Decision decision{.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+  const bool mine = context.criteria.takes(record.owner);
+  Decision decision{.verdict = context.criteria.verdict_for(record.owner),
                     .packet_class = static_cast<uint8_t>(mine ? 2 : 4),
                     .slot = slot,
                     .owner = record.owner};
@@ -175,8 +175,14 @@ Decision refused() {
 Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
-  const auto [bucket, claim, expected] = rule(subject, context);
+  auto [bucket, claim, expected] = rule(subject, context);
   if (claim.refused) [[unlikely]] return refused();
+  const bool opening = packet.kind == Kind::kFlow && opens(packet);
+  // Not where the owner is by name: expected, or a rule's single node.
+  const bool by_weight = expected.match == nullptr && bucket < criteria.distribution.options().buckets;
+  if (opening && by_weight && !criteria.dispatching.candidates.empty()) [[unlikely]] {
+    claim.owner = with_fewest(criteria.dispatching.candidates, context.table, claim.owner);
+  }
   Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;
@@ -186,14 +192,13 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   if (decision.hold) return decision;
   decision.expected = expected.match != nullptr;
   if (context.expectations != nullptr) [[unlikely]] heed(expected, subject, decision, context);
-  const bool mine = decision.owner == criteria.allocation.self;
-  decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
+  const bool mine = criteria.takes(decision.owner);
+  decision.verdict = criteria.verdict_for(decision.owner);
   if (mine && !context.may_open) [[unlikely]] {
     decision.verdict = Verdict::kDiscard;
     decision.lease_over = true;
     return decision;
   }
-  const bool opening = packet.kind == Kind::kFlow && opens(packet);
   decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
 
   if (packet.kind == Kind::kError) {
@@ -239,7 +244,7 @@ Decision by_connection_id(const Subject& subject, Slot slot, uint64_t hash, Cont
 /// changed since, or the datagram would be torn between two nodes. Refreshes, and enters nothing.
 Decision follow_first(const Subject& subject, Slot slot, Context& context) {
   const Criteria& criteria = context.criteria;
-  const bool mine = subject.first == Verdict::kDeliver;
+  const bool mine = is_accepted(subject.first);
   const bool error = subject.packet->kind == Kind::kError;
   Decision decision{.verdict = subject.first, .slot = slot};
   if (slot != kNoSlot) {
@@ -253,7 +258,7 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
     decision.owner = criteria.allocation.owner[decision.bucket];
     if (!mine && criteria.distribution.is_nobodys(decision.bucket)) return refused();
   }
-  if (mine) decision.owner = criteria.allocation.self;
+  if (mine) decision.owner = subject.first_owner;
   if (error)
     context.counters.add(decision.by_bucket ? Count::kErrorsByBucket : Count::kErrorsFollowed);
   return decision;
@@ -307,7 +312,7 @@ bool reopens(const Subject& subject, const Record& record, const Context& contex
 /// and whoever gets the bucket has been told by its former owner what that one took.
 bool is_decided_anew(const Subject& subject, const Record& record, const Context& context) {
   const Criteria& criteria = context.criteria;
-  if (record.status != ConnectionStatus::kOpening || record.owner == criteria.allocation.self ||
+  if (record.status != ConnectionStatus::kOpening || criteria.vouches_for(record.owner) ||
       (record.seen_here & kConfirmed) != 0) {
     return false;
   }

@@ -20,6 +20,8 @@
 //
 // A packet of unknown connection that is expected (decide/expectations.h) belongs to the node that
 // expects it, whatever its bucket: "the bucket is mine" is then "I expect it".
+// A dispatcher (figure 6) takes the packets of all nodes and forwards each to its own: there every
+// node's packets are "mine", and the verdict is `forward` instead of `deliver`.
 //
 // While the allocation changes, a packet of unknown connection may be nobody's yet, and past its
 // lease a node opens nothing: decide/transition.h. A QUIC packet whose connection id names a node is
@@ -34,6 +36,7 @@
 #include "count/counters.h"
 #include "decide/expectations.h"
 #include "decide/reserved.h"
+#include "decide/selection.h"
 #include "decide/transition.h"
 #include "packet/packet.h"
 #include "table/table.h"
@@ -44,7 +47,13 @@ enum class Verdict : uint8_t {
   kPass,     ///< not the cluster's, or not decided yet
   kDeliver,  ///< mine
   kDiscard,  ///< another's
+  kForward,  ///< of the node that Decision::owner says; a dispatcher's
 };
+
+/// The packet goes on from here, to this node's own stack or to its node.
+inline bool is_accepted(Verdict verdict) {
+  return verdict == Verdict::kDeliver || verdict == Verdict::kForward;
+}
 
 enum class Tracking : uint8_t {
   kObserve,  ///< own and others' connections are kept from the packets themselves (figure 5)
@@ -61,6 +70,18 @@ struct Criteria {
   bool forwards = false;
   /// Which nodes QUIC connection ids name; null: not configured, and nobody looks for any.
   std::shared_ptr<const QuicLb> quic{};
+  Dispatching dispatching{};
+
+  /// The packets of `owner` are for this process to take.
+  bool takes(NodeIndex owner) const {
+    return dispatching.on ? owner != kNobody : owner == allocation.self;
+  }
+  Verdict verdict_for(NodeIndex owner) const {
+    if (!takes(owner)) return Verdict::kDiscard;
+    return dispatching.on ? Verdict::kForward : Verdict::kDeliver;
+  }
+  /// It is known that the opening packets left to `owner` have reached it.
+  bool vouches_for(NodeIndex owner) const { return takes(owner) && !dispatching.is_down(owner); }
 };
 
 /// A packet with its place in the table.
@@ -75,6 +96,7 @@ struct Subject {
   bool waited = false;
   Verdict first = Verdict::kPass;  ///< of a follower: what its first fragment's verdict was
   NodeIndex reserved = kNobody;    ///< whose it is by configuration (decide/reserved.h)
+  NodeIndex first_owner = 0;       ///< and whose that one was
 };
 
 struct Decision {

@@ -71,14 +71,28 @@ Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& option
   if (!rings) return rings.error();
   auto watches = WatchSource::open(options.addresses, options.workers);
   if (!watches) return watches.error();
-  TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
-  auto queues = TunDelivery::open(tun_options, options.workers);
-  if (!queues) return queues.error();
+  std::vector<std::unique_ptr<TunDelivery>> queues;
+  if (!options.dispatch) {
+    TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
+    auto opened = TunDelivery::open(tun_options, options.workers);
+    if (!opened) return opened.error();
+    queues = std::move(opened.value());
+  }
 
   std::vector<Lane::Parts> all;
   for (uint32_t i = 0; i < options.workers; ++i) {
-    Lane::Parts parts{std::move(rings.value()[i]), std::move(watches.value()[i]),
-                      std::move(queues.value()[i]), nullptr};
+    Lane::Parts parts{.ring = std::move(rings.value()[i]),
+                      .watch = std::move(watches.value()[i]),
+                      .tun = nullptr,
+                      .forwarder = nullptr,
+                      .responder = nullptr};
+    if (options.dispatch) {
+      auto forwarder = Forwarder::open();
+      if (!forwarder) return forwarder.error();
+      parts.forwarder = std::move(forwarder.value());
+    } else {
+      parts.tun = std::move(queues[i]);
+    }
     if (options.link != LinkMode::kNone) {
       auto responder =
           LinkResponder::open(options.interface, options.cluster_mac, options.addresses);
@@ -228,13 +242,29 @@ void Engine::set_open_until(uint64_t ns) {
   for (const auto& lane : lanes_) lane->set_open_until(ns);
 }
 
+void Engine::set_hops(const std::vector<Hop>& hops) {
+  for (const auto& lane : lanes_) {
+    if (!lane->forwarder()) continue;
+    lane->call(
+        [&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
+  }
+}
+
+void Engine::set_active_until(uint64_t ns) {
+  for (const auto& lane : lanes_) {
+    if (lane->forwarder()) lane->forwarder()->set_active_until(ns);
+  }
+}
+
 std::vector<WorkerSnapshot> Engine::snapshot() {
   std::vector<WorkerSnapshot> all;
   all.reserve(lanes_.size());
   for (const auto& lane : lanes_) {
     all.push_back(lane->call([&](Worker& worker) {
       lane->collect_drops();
-      return snapshot_of(worker);
+      WorkerSnapshot snapshot = snapshot_of(worker);
+      if (lane->forwarder()) snapshot.nodes = nodes_of(worker, lane->forwarder()->forwarded());
+      return snapshot;
     }));
   }
   return all;

@@ -5,6 +5,8 @@
 //                                +--> Worker (own thread) -+
 //   what we send -> WatchSource -'         ^               `--> LinkResponder -> ARP, NDP answers
 //                                          |
+//                       (a dispatcher has a Forwarder where a node has the TUN device)
+//
 //                                       Mailbox <- prepare ... replace_criteria, lists, snapshot
 //                                                  (any thread)
 //
@@ -33,7 +35,8 @@ struct EngineOptions {
   WorkerOptions worker;  ///< table.capacity is for all workers together
   uint32_t workers = 1;
   std::string interface;
-  std::string device;
+  std::string device;     ///< of the TUN device; unused in a dispatcher
+  bool dispatch = false;  ///< forward to the nodes instead of delivering here
   LinkMode link = LinkMode::kMulticast;
   Mac cluster_mac{};
   std::vector<Address> addresses;
@@ -93,6 +96,12 @@ class Engine {
   /// docs/decisions/os-list.md allows. Takes as long as the lists take; errors as of
   /// read_system_list().
   Result<ReconcileReport> reconcile(const ReconcileOptions& options);
+  // A dispatcher's.
+
+  /// The ways to the nodes, by NodeIndex.
+  void set_hops(const std::vector<Hop>& hops);
+  /// Nothing is forwarded from `ns` (CLOCK_MONOTONIC) on; UINT64_MAX: no end. Never waits.
+  void set_active_until(uint64_t ns);
 
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).

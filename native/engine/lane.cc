@@ -24,8 +24,13 @@ constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
 
 Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
     : parts_(std::move(parts)),
-      worker_(options, criteria, *parts_.delivery, parts_.responder.get(), nullptr,
+      worker_(options, criteria, delivery_of(parts_), parts_.responder.get(), nullptr,
               monotonic_ns()) {}
+
+Delivery& Lane::delivery_of(Parts& parts) {
+  if (parts.forwarder) return *parts.forwarder;
+  return *parts.tun;
+}
 
 Status Lane::start(uint32_t index) {
   const std::lock_guard<std::mutex> lock(lifecycle_);

@@ -11,6 +11,7 @@
 #include "base/precedence.h"
 #include "base/status.h"
 #include "engine/mailbox.h"
+#include "wire/forwarder.h"
 #include "wire/pace.h"
 #include "wire/responder.h"
 #include "wire/ring.h"
@@ -23,11 +24,12 @@ namespace flowsieve {
 class Lane {
  public:
   /// The parts, opened. `watch` is null where both directions come by the ring, `responder` where
-  /// nobody asks for link addresses.
+  /// nobody asks for link addresses; one of `tun` (a node's) and `forwarder` (a dispatcher's) is.
   struct Parts {
     std::unique_ptr<Source> ring;
     std::unique_ptr<WatchSource> watch;
-    std::unique_ptr<TunDelivery> delivery;
+    std::unique_ptr<TunDelivery> tun;
+    std::unique_ptr<Forwarder> forwarder;
     std::unique_ptr<AnnouncingResponder> responder;
     uint64_t slots = RingOptions{}.slots;  ///< frames that may wait in the ring
   };
@@ -74,10 +76,14 @@ class Lane {
   void collect_drops() {
     worker_.collect_drops(*parts_.ring);
     if (parts_.watch) worker_.collect_drops(*parts_.watch);
+    worker_.collect_delivered();
   }
+  /// Null on a node. Its hops on the worker's thread, as from call().
+  Forwarder* forwarder() { return parts_.forwarder.get(); }
   AnnouncingResponder* responder() { return parts_.responder.get(); }
 
  private:
+  static Delivery& delivery_of(Parts& parts);
   void run();
   /// A burst from the ring, under the lease as it is.
   size_t turn(uint64_t now_ns);

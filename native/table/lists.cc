@@ -182,8 +182,8 @@ bool ConnectionTable::overwrite(Slot slot, const Record& record) {
     erase(slot);
     return false;
   }
-  own_ -= ours.owner == options_.self;
-  own_ += record.owner == options_.self;
+  count_owner(ours.owner, ~0u);
+  count_owner(record.owner, 1);
   --count(ours.status);
   ++count(record.status);
   ours = record;

@@ -60,6 +60,7 @@ struct TableOptions {
   uint16_t self = 0;            ///< owner index whose entries are "own"
   uint64_t seed = 0;            ///< of the table's hash; random in production
   uint16_t nodes = UINT16_MAX;  ///< imported records whose owner is not below this are refused
+  bool by_owner = false;        ///< count the connections of each owner (connections_of)
 };
 inline constexpr uint32_t kCapacityMin = 16;
 inline constexpr uint32_t kCapacityMax = 64u << 20;
@@ -212,6 +213,8 @@ class ConnectionTable {
   void set_nodes(uint16_t nodes) { options_.nodes = nodes; }
 
   TableSizes sizes() const;
+  /// Connections of `owner`; 0 unless TableOptions::by_owner.
+  uint32_t connections_of(uint16_t owner) const { return by_owner_ ? by_owner_[owner] : 0; }
   uint32_t slots() const { return index_.slots(); }  ///< a Slot is smaller than this
   size_t memory_bytes() const;                       ///< taken at construction
 
@@ -251,6 +254,10 @@ class ConnectionTable {
   Tick deadline(const Record& record) const {
     return record.last_seen + options_.timeouts.of(record.key.protocol, record.status);
   }
+  void count_owner(uint16_t owner, uint32_t by) {
+    if (owner == options_.self) own_ += by;
+    if (by_owner_) [[unlikely]] by_owner_[owner] += by;
+  }
   uint32_t& count(ConnectionStatus status) { return by_status_[static_cast<size_t>(status)]; }
   uint32_t count(ConnectionStatus status) const { return by_status_[static_cast<size_t>(status)]; }
 
@@ -262,6 +269,7 @@ class ConnectionTable {
   Wheel wheel_;
   uint32_t opening_max_;
   uint32_t own_ = 0;
+  std::unique_ptr<uint32_t[]> by_owner_;  // null: nobody asks
   uint32_t by_status_[3] = {};
   uint32_t hand_ = 0;  // the chunk where the next look for a victim beyond the path begins
 };

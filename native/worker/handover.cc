@@ -160,7 +160,7 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
   Decision decision = decide_at(held.frame, subject, held.hash, to_tick(held.received_ns));
   if (decision.hold) return false;
   if (decision.packet_class == 1) audit_.take(held.epoch, held.key);
-  const bool opened = decision.by_bucket && decision.verdict == Verdict::kDeliver;
+  const bool opened = decision.by_bucket && is_accepted(decision.verdict);
   if (decision.lease_over) {
     counters_.drop(Drop::kLeaseOver);
   } else if (decision.refused) {
@@ -177,8 +177,8 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
     keep_for_recall(held.frame, subject, held.hash, decision, held.epoch, held.received_ns);
   }
   settle(held.frame, packet, decision);
-  if (decision.verdict == Verdict::kDeliver) {
-    const Accepted accepted{&held.frame, packet.ip_offset, packet.ip_bytes};
+  if (is_accepted(decision.verdict)) {
+    const Accepted accepted{&held.frame, packet.ip_offset, packet.ip_bytes, decision.owner};
     deliver({&accepted, 1});
   }
   if (packet.is_fragment) first_fragment(packet, decision);
@@ -266,7 +266,7 @@ bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
   // It may have become expected, and another's by that.
   if (decision.verdict != Verdict::kDeliver) return false;
   if (decision.packet_class == 1) audit_.take(entry.epoch, entry.key);
-  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes};
+  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes, decision.owner};
   deliver({&accepted, 1});
   return true;
 }
@@ -378,7 +378,7 @@ bool Worker::recall_one(const Frame& frame, const RecallRing::Entry& entry,
   }
   // Once for a connection: not when the packet came again and has been decided meanwhile.
   if (!taken) audit_.take(entry.epoch, entry.key);
-  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes};
+  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes, criteria_.allocation.self};
   deliver({&accepted, 1});
   return true;
 }
@@ -400,7 +400,7 @@ bool Worker::open_recalled(const Frame& frame, const RecallRing::Entry& entry, P
                         .follower = false};
   const Decision decision = decide_at(frame, subject, entry.hash, to_tick(entry.time_ns));
   if (transition_) transition_->acquired = std::move(acquired);
-  return decision.verdict == Verdict::kDeliver;
+  return is_accepted(decision.verdict);
 }
 
 }  // namespace flowsieve

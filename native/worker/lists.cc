@@ -160,7 +160,7 @@ bool Worker::adopt_one(Slot slot, std::span<const NodeIndex> dead) {
   const bool opening = record.status == ConnectionStatus::kOpening;
   // What a rule refuses by now has no heir, and is unknown like all of its kind.
   const bool refused = owner == kNobody && criteria_.distribution.has_nobodys();
-  if (refused || (opening && owner == criteria_.allocation.self)) {
+  if (refused || (opening && criteria_.takes(owner))) {
     leaving(slot, record, false);
     table_.erase(slot);
     return false;

@@ -8,7 +8,7 @@ namespace flowsieve {
 namespace {
 
 bool is_accepted(const Decision& decision) {
-  return decision.verdict == Verdict::kDeliver;
+  return is_accepted(decision.verdict);
 }
 
 }  // namespace
@@ -143,7 +143,9 @@ void Worker::decide_frame(size_t i, Source& source) {
   }
   if (trace.decision.refused) [[unlikely]] note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
-  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) {
+    queue(frames_[i], trace.packet, trace.decision);
+  }
   // Of what this node sends itself nothing is delivered, so nothing of it needs to wait.
   if (trace.packet.is_fragment && !frames_[i].outgoing) {
     first_fragment(trace.packet, trace.decision);
@@ -211,7 +213,9 @@ void Worker::follow_fragment(size_t i, Source& source) {
   trace.decision = decide_follower(frames_[i], packet, *datagram);
   if (trace.decision.refused) [[unlikely]] note_refused(packet);
   settle(frames_[i], packet, trace.decision);
-  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], packet);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) {
+    queue(frames_[i], packet, trace.decision);
+  }
 }
 
 /// Decides a later fragment whose first one is known; completes `packet` with what only the first
@@ -227,6 +231,7 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .unshared = frame.outgoing,
                   .follower = true,
                   .first = static_cast<Verdict>(datagram.verdict),
+                  .first_owner = datagram.owner,
                   .reserved = reserved_for(packet.flow)};
   if (subject.first == Verdict::kPass && !subject.watched) [[unlikely]] return pass_follower();
   return decide_subject(frame, subject, table_.hash(subject.key));
@@ -234,8 +239,10 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
 
 /// Remembers what the first fragment decided, and lets those go that were waiting for it.
 void Worker::first_fragment(const Packet& packet, const Decision& decision) {
-  const Datagram datagram{
-      .flow = packet.flow, .kind = packet.kind, .verdict = static_cast<uint8_t>(decision.verdict)};
+  const Datagram datagram{.flow = packet.flow,
+                          .kind = packet.kind,
+                          .verdict = static_cast<uint8_t>(decision.verdict),
+                          .owner = decision.owner};
   fragments_.remember(packet.fragment, datagram, now_ns_);
   fragments_.release(packet.fragment, [&](const HeldFrame& held) {
     Frame frame;
@@ -249,7 +256,7 @@ void Worker::first_fragment(const Packet& packet, const Decision& decision) {
     if (follower.refused) [[unlikely]] note_refused(later);
     settle(frame, later, follower);
     // At once, since the held bytes die with the release.
-    const Accepted accepted{&frame, later.ip_offset, later.ip_bytes};
+    const Accepted accepted{&frame, later.ip_offset, later.ip_bytes, follower.owner};
     if (is_accepted(follower)) deliver({&accepted, 1});
   });
 }
@@ -277,8 +284,8 @@ void Worker::note_refused(Packet& packet) {
   counters_.drop(Drop::kRefused);
 }
 
-void Worker::queue(const Frame& frame, const Packet& packet) {
-  accepted_[accepted_count_++] = {&frame, packet.ip_offset, packet.ip_bytes};
+void Worker::queue(const Frame& frame, const Packet& packet, const Decision& decision) {
+  accepted_[accepted_count_++] = {&frame, packet.ip_offset, packet.ip_bytes, decision.owner};
 }
 
 void Worker::deliver_burst() {

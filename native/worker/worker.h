@@ -202,6 +202,8 @@ class Worker : private ConnectionListener {
 
   /// Adds what `source` has lost since the last time to the counters.
   void collect_drops(Source& source) { source.collect_drops(counters_); }
+  /// Adds what the delivery has counted since the last time.
+  void collect_delivered() { delivery_.collect(counters_); }
 
   /// Gives up what waits for a first fragment: there will be no more frames.
   void abandon_fragments();
@@ -235,7 +237,7 @@ class Worker : private ConnectionListener {
   Decision decide_at(const Frame& frame, const Subject& subject, uint64_t hash, Tick received);
   void settle(const Frame& frame, const Packet& packet, const Decision& decision);
   void note_refused(Packet& packet);
-  void queue(const Frame& frame, const Packet& packet);
+  void queue(const Frame& frame, const Packet& packet, const Decision& decision);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
   uint64_t received_ns(const Frame& frame) const;

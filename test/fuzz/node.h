@@ -390,6 +390,8 @@ class Node {
         return demand(packet_class == 1 || packet_class == 2 || packet_class == 5);
       case Verdict::kDiscard:
         return demand(packet_class == 3 || packet_class == 4 || packet_class == 6);
+      case Verdict::kForward:
+        return demand(false);  // no dispatcher
     }
   }
 

@@ -145,6 +145,16 @@ const MESSAGES: Readonly<Record<string, Message>> = {
       unseen: ['a'],
     },
   },
+  targets: {
+    type: 'targets',
+    next: {
+      allocation: { epoch: 9, names: ['a', 'b'], owners: Uint16Array.of(0, 1, 1, 0) },
+      nodes: [
+        { name: 'a', weight: 1, draining: false, down: false },
+        { name: 'b', weight: 0.5, draining: true, down: true },
+      ],
+    },
+  },
   wish: { type: 'wish', id: 1, wish: { wish: 'declare', node: 'a', weight: 1, wants: '5f0c' } },
   'wish-leave': { type: 'wish', id: 2, wish: { wish: 'leave', node: 'a', incarnation: 9 } },
   'wish-weight': { type: 'wish', id: 3, wish: { wish: 'weight', node: 'a', weight: 0 } },
