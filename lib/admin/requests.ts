@@ -29,7 +29,6 @@ export interface WeightRequest {
   readonly weight: number;
 }
 
-const nothing = z.strictObject({});
 const resume = z.strictObject({ node: FIELDS.node[0].optional() });
 const reconcile = z.strictObject({
   dryRun: FIELDS.dryRun[0].optional(),

@@ -15,7 +15,7 @@ import { type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
-import { parseDrain, parseNothing, parseReconcile, parseResume, parseWeight } from './requests.js';
+import { parseDrain, parseReconcile, parseResume, parseWeight } from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */

@@ -1,5 +1,5 @@
 import { expectedSentence, type Problem, show } from '../errors/index.js';
-import type { Checkable } from './check.js';
+import type { Checkable } from './checking.js';
 import { PORT_PROTOCOLS, protocolNumbers } from './rules.js';
 import { BUCKETS_WITH_SINGLES_MAX, PORT_RANGES_MAX } from './schema.js';
 

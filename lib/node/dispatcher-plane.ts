@@ -1,7 +1,8 @@
 import type { Configuration } from '../config/index.js';
+import type { Logger } from '../log/index.js';
 import type { NativeEngine, NodeIndexes } from '../native/index.js';
 import { living, type Member, type PlaneWork, type View } from '../protocol/index.js';
-import { Plane, type PlaneDone } from './plane.js';
+import { type Passes, Plane, type PlaneDone } from './plane.js';
 
 // The data plane of a dispatcher as the protocol sees it. The nodes of the protocol are the
 // dispatchers here; what they agree on is which of them forwards. Both receive and decide every
@@ -36,9 +37,11 @@ export class DispatcherPlane extends Plane {
     engine: NativeEngine,
     config: Configuration,
     indexes: NodeIndexes,
+    passes: Passes,
+    logger: Logger,
     private readonly onRole: () => void,
   ) {
-    super(engine, config, indexes);
+    super(engine, config, indexes, passes, logger);
     // It decides whatever the lease says; what leaves is bound to it.
     engine.setOpenUntil(FOR_EVER);
     engine.setActiveUntil(0n);

@@ -149,10 +149,9 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.engine = engine;
     this.indexes = indexes;
     this.logger = logger;
-    this.plane = new Plane(engine, config, indexes, parts.host, logger);
     this.chronicle = new Chronicle(logger, this);
     if (config.topology === 'dispatcher') {
-      const plane = new DispatcherPlane(engine, config, indexes, () => {
+      const plane = new DispatcherPlane(engine, config, indexes, parts.host, logger, () => {
         void this.dispatch?.roleChanged();
       });
       this.plane = plane;
@@ -164,7 +163,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
         onEvent: (event) => this.chronicle.node(event),
       });
     } else {
-      this.plane = new Plane(engine, config, indexes);
+      this.plane = new Plane(engine, config, indexes, parts.host, logger);
       this.dispatch = null;
     }
     const coordination = new Protocol(
@@ -379,7 +378,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   allocation(): AllocationView {
-    if (this.dispatch) return targetsView(this.dispatch.state);
+    if (this.dispatch) return targetsView(this.config, this.dispatch.state);
     return allocationView(this.config, this.shell.state());
   }
 

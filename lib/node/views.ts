@@ -1,5 +1,10 @@
 import { type Allocation, bucketCounts, bucketsOf, singleOwners } from '../allocation/index.js';
-import { type Configuration, resolveSettings, ruleText } from '../config/index.js';
+import {
+  type Configuration,
+  type ResolvedRule,
+  resolveSettings,
+  ruleText,
+} from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
 import type { ConnectionRecord, NativeWorkerSnapshot } from '../native/index.js';
 import { nameCounters } from '../native/index.js';
@@ -104,12 +109,21 @@ export function bucketsOfView({ allocation, criteria }: View): Allocation {
 /** The rules that the nodes agree on, and who has those that give to a single node. */
 export function ruleViews({ view }: Pick<ProtocolState, 'view'>): RuleView[] {
   if (view === null) return [];
-  const owners = singleOwners(view.allocation, view.criteria.buckets);
-  return resolveSettings(view.criteria.settings).rules.map((rule, index) => ({
+  const { rules } = resolveSettings(view.criteria.settings);
+  return viewsOfRules(rules, singleOwners(view.allocation, view.criteria.buckets));
+}
+
+/** Rules with the owners of those that give to a single node, in their order. */
+export function viewsOfRules(
+  rules: readonly ResolvedRule[],
+  singleOwners: readonly string[],
+): RuleView[] {
+  const owners = singleOwners.values();
+  return rules.map((rule, index) => ({
     number: index + 1,
     text: ruleText(rule),
     do: rule.do,
-    owner: rule.do === 'single' ? (owners.shift() ?? null) : null,
+    owner: rule.do === 'single' ? (owners.next().value ?? null) : null,
   }));
 }
 

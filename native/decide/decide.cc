@@ -217,12 +217,12 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
 Decision by_connection_id(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
   const Criteria& criteria = context.criteria;
   const NodeIndex self = criteria.allocation.self;
-  const bool mine = context.quic.node == self;
+  const bool mine = criteria.takes(context.quic.node);
   context.counters.add(Count::kQuicById);
   if (slot != kNoSlot && context.table.at(slot).owner == context.quic.node) {
     return follow(subject, slot, context);
   }
-  Decision decision{.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard,
+  Decision decision{.verdict = criteria.verdict_for(context.quic.node),
                     .packet_class = static_cast<uint8_t>(mine ? 5 : 6),
                     .owner = context.quic.node,
                     .by_id = true};
@@ -230,7 +230,7 @@ Decision by_connection_id(const Subject& subject, Slot slot, uint64_t hash, Cont
     context.counters.add(Count::kQuicElsewhere);
     return decision;
   }
-  const auto [bucket, claim] = rule(subject, context);
+  const auto [bucket, claim, expected] = rule(subject, context);
   decision.bucket = bucket;
   // The owner of the bucket notes the exception in any case: what comes without such an id is its to
   // decide.

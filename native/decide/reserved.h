@@ -14,8 +14,6 @@
 
 namespace flowsieve {
 
-/// No node's: an index that none has.
-inline constexpr NodeIndex kNobody = UINT16_MAX;
 
 /// Packets to `address` and a port (or ICMP query identifier) from `first_port` to `last_port`,
 /// both included; from 0 on also those of protocols without ports.
