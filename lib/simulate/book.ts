@@ -167,7 +167,10 @@ export class Book {
 
   /** A packet of a known connection. */
   follow(entry: Entry, kind: PacketKind, tick: number): void {
-    if (!this.isOrphan(entry) || kind !== 'data') return nextStatus(entry, kind, tick);
+    if (!this.isOrphan(entry) || kind !== 'data') {
+      nextStatus(entry, kind, tick);
+      return;
+    }
     // Whoever owns it now answers with a reset, if it was the dead node's.
     entry.status = STATUS.CLOSING;
     entry.seen = Math.max(entry.seen, tick);

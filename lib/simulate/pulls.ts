@@ -61,8 +61,6 @@ export class Pulls {
         process.control.after(0.01, () => this.finish(pull, progress, false));
         return;
       }
-      // A list speaks of packets that whoever reads it has seen, and must have decided.
-      process.drain();
       process.plane.importList(list, pull.kind, owners, process.now);
       process.control.after(process.world.random.between(0.01, 0.2), () => {
         if (list.next === null) this.finish(pull, progress, true);
