@@ -76,6 +76,18 @@ function isKept({ status, adopted, confirmed }: Record, trusted: boolean): boole
   return status !== STATUS.CLOSING && !adopted && (trusted || confirmed);
 }
 
+/**
+ * What somebody noted does not weigh more than what the owner itself has said, nor does the word of
+ * one who has inherited the connection: the dead node may have been noted wrongly. Except what this
+ * node only inherited before it came: there the tables know better.
+ */
+function isOutweighed(kind: ListKind, record: Record, entry: Entry): boolean {
+  if (!entry.confirmed) return false;
+  if (!record.confirmed) return !(kind === 'tables' && entry.adopted);
+  const isAnother = entry.owner !== record.owner;
+  return kind !== 'tables' && !entry.adopted && isAnother && record.adopted;
+}
+
 /** A table of connections. */
 export class Book {
   /** Keys of connections that were opened in a moving bucket. */
@@ -155,7 +167,10 @@ export class Book {
 
   /** A packet of a known connection. */
   follow(entry: Entry, kind: PacketKind, tick: number): void {
-    if (!this.isOrphan(entry) || kind !== 'data') return nextStatus(entry, kind, tick);
+    if (!this.isOrphan(entry) || kind !== 'data') {
+      nextStatus(entry, kind, tick);
+      return;
+    }
     // Whoever owns it now answers with a reset, if it was the dead node's.
     entry.status = STATUS.CLOSING;
     entry.seen = Math.max(entry.seen, tick);
@@ -269,17 +284,17 @@ export class Book {
   private join(entry: Entry, record: Record, kind: ListKind): void {
     entry.opened = Math.min(entry.opened, record.opened);
     if (isConcluded(entry)) this.reconsider(entry, record, kind);
-    const believed = this.believes(kind, record, entry);
+    const isAnother = entry.owner !== record.owner;
+    const isRight = !isAnother || this.believes(kind, record, entry);
+    const counts = isRight && !isOutweighed(kind, record, entry);
     // Who pulls the tables was away, and may have missed packets. Otherwise a node that has seen
     // all of a connection learns from lists only whose it is.
     const missed = kind === 'tables' && record.status > entry.status;
-    if (missed || entry.midstream || entry.imported) this.complete(entry, record, kind);
-    if (entry.owner !== record.owner && !believed) return;
-    // What somebody noted does not weigh more than what the owner itself has said.
-    // Except what this node only inherited before it came: there the tables know better.
-    const isOutdated = kind === 'tables' && entry.adopted;
-    if (!record.confirmed && entry.confirmed && !isOutdated) return;
-    if (entry.owner !== record.owner) {
+    if (missed || entry.midstream || entry.imported) {
+      this.complete(entry, record, kind, isAnother && counts);
+    }
+    if (!counts) return;
+    if (isAnother) {
       entry.adopted = record.adopted;
       entry.confirmed = record.confirmed;
     } else {
@@ -290,15 +305,15 @@ export class Book {
     entry.owner = record.owner;
   }
 
-  /** What the record knows more of the connection. */
-  private complete(entry: Entry, record: Record, kind: ListKind): void {
+  /** What the record knows more of the connection; `taken`: its owner is another from now on. */
+  private complete(entry: Entry, record: Record, kind: ListKind, taken: boolean): void {
     entry.imported = true;
     entry.midstream &&= record.midstream;
     entry.reopened ||= record.reopened;
     entry.seen = Math.max(entry.seen, record.seen);
     let { status } = record;
     if (isConcluded(record)) {
-      if (isKept(entry, entry.owner === this.self && kind !== 'tables')) {
+      if (!taken && isKept(entry, entry.owner === this.self && kind !== 'tables')) {
         status = STATUS.ESTABLISHED;
       } else if (entry.status !== STATUS.CLOSING) {
         entry.concluded = true;

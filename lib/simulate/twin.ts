@@ -194,6 +194,7 @@ export class TwinPlane implements Plane {
   }
 
   install(criteria: PlaneCriteria, now: number): number[] {
+    this.expireWaiting(now);
     if (this.progress?.to.epoch === criteria.epoch) this.before = this.criteria;
     this.criteria = criteria;
     this.progress = null;

@@ -88,8 +88,11 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, cons
   record.reopened = how.reopened;
   record.expected = decision.expected;
   if (record.status == ConnectionStatus::kClosing) record.seen_here = kClosedHere;
-  if (how.contested && context.listener) context.listener->contested(record);
   const Inserted inserted = context.table.insert(record, hash, context.listener);
+  if (how.contested && context.listener) {
+    if (inserted.slot == kNoSlot) record.flags &= static_cast<uint8_t>(~kContested);
+    context.listener->contested(record);
+  }
   switch (inserted.outcome) {
     case InsertOutcome::kOpeningShare:
       context.counters.add(Count::kOpeningUntracked);
@@ -336,8 +339,10 @@ Decision by_configuration(const Subject& subject, Context& context) {
           .reserved = true};
 }
 
-/// The connection in `slot` makes place for another, or for another decision.
+/// The connection in `slot` makes place for another, or for another decision. It is over, or was
+/// never this node's, and not to be told any more.
 void leave(Slot slot, Context& context) {
+  context.table.clear_flags(slot, kContested);
   if (context.listener) context.listener->leaving(slot, context.table.at(slot), false);
   context.table.erase(slot);
 }

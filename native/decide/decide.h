@@ -124,10 +124,11 @@ class ConnectionListener {
   virtual ~ConnectionListener() = default;
   virtual void entered(Slot slot, const Record& record) = 0;
   /// The record is still in its slot and leaves it after the call. `timed_out`: by its timer, else
-  /// because its place or key was needed.
+  /// because its place or key was needed. One that was contested still is (kContested) when it
+  /// leaves for its place alone.
   virtual void leaving(Slot slot, const Record& record, bool timed_out) = 0;
   /// This node has opened a connection while a handover moves its bucket. Comes also when there was
-  /// no place to enter it.
+  /// no place to enter it: then without its flag (kContested).
   virtual void contested(const Record& record) = 0;
 };
 

@@ -112,15 +112,14 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   if (Wheel::is_later(ours.opened, record.opened)) ours.opened = record.opened;
   if (is_concluded(ours)) reconsider(slot, record, trust);
   const bool believed = believes(trust, record, ours);
+  const bool outweighed = is_outweighed(trust, record, ours);
   // Who pulls the tables was away, and may have missed packets.
   const bool missed = trust == Trust::kAll && record.status > ours.status;
-  if (missed || (ours.flags & (kMidstream | kImported)) != 0) complete(slot, record, trust);
-  if (!agreed && !believed) return kept;
-  // What somebody noted weighs less than what the owner itself has said.
+  if (missed || (ours.flags & (kMidstream | kImported)) != 0) {
+    complete(slot, record, trust, !agreed && believed && !outweighed);
+  }
+  if ((!agreed && !believed) || outweighed) return kept;
   const bool confirmed = (record.seen_here & kConfirmed) != 0;
-  // Except what this node only inherited before it came: there the tables know better.
-  const bool outdated = trust == Trust::kAll && (ours.seen_here & kAdopted) != 0;
-  if (!confirmed && (ours.seen_here & kConfirmed) != 0 && !outdated) return kept;
   if (confirmed) add_seen_here(slot, kConfirmed);
   // To the members it was never a dead node's, and this one has only thought so.
   if ((confirmed || trust == Trust::kAll) && (record.seen_here & kAdopted) == 0) {
@@ -134,6 +133,17 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   set_owner(slot, record.owner);
   ours.expected = record.expected;
   return Arrival::kCorrected;
+}
+
+/// What somebody noted weighs less than what the owner itself has said; so does the word of one who
+/// has inherited the connection, as that one's note of the dead owner may have been wrong.
+bool ConnectionTable::is_outweighed(Trust trust, const Record& record, const Record& ours) const {
+  if ((ours.seen_here & kConfirmed) == 0) return false;
+  const bool inherited = (ours.seen_here & kAdopted) != 0;
+  // Except what this node only inherited before it came: there the tables know better.
+  if ((record.seen_here & kConfirmed) == 0) return !(trust == Trust::kAll && inherited);
+  return trust != Trust::kAll && !inherited && record.owner != ours.owner &&
+         (record.seen_here & kAdopted) != 0;
 }
 
 /// That the connection is over was concluded from its owner's death. Somebody may have seen its
@@ -154,8 +164,9 @@ void ConnectionTable::reconsider(Slot slot, const Record& record, Trust trust) {
 }
 
 /// Adds what `record` knows of the same connection to what this node has seen of it. Each field
-/// goes to the later (earlier) of both, so that neither order nor number of lists matters.
-void ConnectionTable::complete(Slot slot, const Record& record, Trust trust) {
+/// goes to the later (earlier) of both, so that neither order nor number of lists matters. `taken`:
+/// the record's owner takes the place of ours, whose word then counts no more.
+void ConnectionTable::complete(Slot slot, const Record& record, Trust trust, bool taken) {
   Record& ours = records_[slot];
   ours.flags |= (record.flags & kClosingFlags) | kImported;
   if (was_opened(record)) clear_flags(slot, kMidstream);
@@ -164,7 +175,7 @@ void ConnectionTable::complete(Slot slot, const Record& record, Trust trust) {
   ConnectionStatus status = record.status;
   const bool own = ours.owner == options_.self;
   if (is_concluded(record)) {
-    if (is_kept(ours, own && trust != Trust::kAll)) {
+    if (!taken && is_kept(ours, own && trust != Trust::kAll)) {
       status = ConnectionStatus::kEstablished;
     } else if (ours.status != ConnectionStatus::kClosing) {
       add_seen_here(slot, kConcluded | kAdopted);

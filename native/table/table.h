@@ -184,8 +184,8 @@ class ConnectionTable {
   ///   own here         stays own, unless `trust` says otherwise, or it was adopted (kAdopted) and
   ///                    has not closed; counted as disputed when the record names another owner
   ///   same connection  takes over the record's owner (unless that is what somebody noted and ours
-  ///                    what the owner said, kConfirmed; nor does it make an own one of
-  ///                    another's), and what the record knows more of it when this node has not
+  ///                    what the owner said, kConfirmed; or what its heir says and ours what the
+  ///                    owner said; nor does it make an own one of another's), and what the record knows more of it when this node has not
   ///                    seen all of it itself (kMidstream, kImported); an end that is only
   ///                    concluded (kConcluded) counts for less than its owner's word
   ///   port reuse       of two connections with one key the later stands, by when they were opened
@@ -248,7 +248,8 @@ class ConnectionTable {
   Arrival merge(Slot slot, const Record& record, Trust trust);
   bool believes(Trust trust, const Record& record, const Record& ours) const;
   void reconsider(Slot slot, const Record& record, Trust trust);
-  void complete(Slot slot, const Record& record, Trust trust);
+  bool is_outweighed(Trust trust, const Record& record, const Record& ours) const;
+  void complete(Slot slot, const Record& record, Trust trust, bool taken);
   bool overwrite(Slot slot, const Record& record);
 
   Tick deadline(const Record& record) const {

@@ -69,6 +69,7 @@ void Worker::takeover(Transition transition) {
 }
 
 void Worker::replace_criteria(Criteria criteria) {
+  expire_held(now_ns_);  // in vain: noted as the loser's, by the criteria so far
   if (transition_ && transition_->next.epoch == criteria.allocation.epoch) {
     former_ = Former{.distribution = criteria_.distribution,
                      .owner = std::move(criteria_.allocation.owner),
@@ -250,9 +251,8 @@ bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
   } else {
     // Another one that was refused has opened the connection; or a list has told of it since.
     const Record& record = table_.at(slot);
-    if (record.owner != criteria_.allocation.self ||
-        record.status != ConnectionStatus::kOpening || (record.seen_here & kAdopted) != 0 ||
-        Wheel::is_later(record.opened, received + 1)) {
+    if (record.owner != criteria_.allocation.self || record.status != ConnectionStatus::kOpening ||
+        (record.seen_here & kAdopted) != 0 || Wheel::is_later(record.opened, received + 1)) {
       return false;
     }
   }
@@ -303,6 +303,7 @@ void Worker::take_back(const Key& key, uint32_t epoch, Packet& packet, Decision&
   if (decision.packet_class == 1) audit_.take_back(epoch, key);
   if (transition_ || former_) contested_.take_back(key);
   if (decision.slot != kNoSlot) {
+    table_.clear_flags(decision.slot, kContested);
     leaving(decision.slot, table_.at(decision.slot), false);
     table_.erase(decision.slot);
   }

@@ -352,6 +352,13 @@ void Worker::entered(Slot slot, const Record& record) {
 }
 
 void Worker::leaving(Slot slot, const Record& record, bool timed_out) {
+  // It gives its place and goes on: others can be told of it from its copy alone.
+  const bool own = record.owner == criteria_.allocation.self;
+  if (!timed_out && own && is_contested(record)) [[unlikely]] {
+    Record copy = record;
+    copy.flags &= static_cast<uint8_t>(~kContested);
+    contested_.add(copy);
+  }
   if (ledger_) ledger_->close(slot, record, timed_out);
 }
 

@@ -3,8 +3,8 @@ import type { Plane, PlaneList, PlaneOptions } from '../../lib/simulate/plane.js
 import { TwinPlane } from '../../lib/simulate/twin.js';
 
 interface PairedList {
-  readonly fast: PlaneList;
-  readonly plain: PlaneList;
+  readonly fast: PlaneList | null;
+  readonly plain: PlaneList | null;
 }
 
 /**
@@ -73,21 +73,24 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
       compareTables(now);
       const lists: PairedList[] = [];
       let from: { fast: unknown; plain: unknown } = { fast: null, plain: null };
-      do {
+      // The one that is through first has nothing more to say.
+      let ended = { fast: false, plain: false };
+      while (!ended.fast || !ended.plain) {
         const part = {
-          fast: fast.exportList(kind, to, from.fast, now),
-          plain: plain.exportList(kind, to, from.plain, now),
+          fast: ended.fast ? null : fast.exportList(kind, to, from.fast, now),
+          plain: ended.plain ? null : plain.exportList(kind, to, from.plain, now),
         };
         lists.push(part);
-        from = { fast: part.fast.next, plain: part.plain.next };
-      } while (from.fast !== null || from.plain !== null);
-      const count = lists.reduce((sum, part) => sum + part.plain.count, 0);
+        from = { fast: part.fast?.next ?? null, plain: part.plain?.next ?? null };
+        ended = { fast: from.fast === null, plain: from.plain === null };
+      }
+      const count = lists.reduce((sum, part) => sum + (part.plain?.count ?? 0), 0);
       return { records: lists, count, now: 0, next: null };
     },
     importList: (list, kind, owners, now) => {
       for (const part of list.records as readonly PairedList[]) {
-        fast.importList(part.fast, kind, owners, now);
-        plain.importList(part.plain, kind, owners, now);
+        if (part.fast) fast.importList(part.fast, kind, owners, now);
+        if (part.plain) plain.importList(part.plain, kind, owners, now);
       }
       compareTables(now);
     },
