@@ -10,6 +10,8 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
   Status,
 } from '../node/types.js';
 import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
@@ -85,6 +87,21 @@ export class AdminClient {
     return this.post('/weight', { node, weight });
   }
 
+  /** Makes connections the node's, whatever their bucket; all nodes know it when it resolves. */
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return (await this.postFor('/expect', request)) as ExpectationView;
+  }
+
+  /** Ends an expectation of the node. */
+  unexpect(id: number): Promise<void> {
+    return this.post('/unexpect', { id });
+  }
+
+  /** All expectations that the node knows of. */
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.getJson<readonly ExpectationView[]>('/expectations');
+  }
+
   /** The metrics, as Prometheus reads them. */
   async metrics(): Promise<string> {
     const { status, text } = await this.ask('GET', '/metrics');
@@ -100,8 +117,13 @@ export class AdminClient {
   }
 
   private async post(path: string, body: object): Promise<void> {
+    await this.postFor(path, body);
+  }
+
+  private async postFor(path: string, body: object): Promise<unknown> {
     const { status, text } = await this.ask('POST', path, JSON.stringify(body));
     if (status !== 200) throw refusal(status, text);
+    return parseJson(text);
   }
 
   private ask(

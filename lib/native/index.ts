@@ -4,7 +4,10 @@ export {
   type NativeCriteria,
   type NativeDistribution,
   type NativeEngine,
+  type NativeExpectOutcome,
+  type NativeExpectations,
   type NativeExplained,
+  type NativeFtpDetour,
   type NativeHandover,
   type NativeImported,
   type NativeMemoryNode,
@@ -25,6 +28,12 @@ export {
   nativeWorkerOptions,
 } from './criteria.js';
 export { awaitNative, callNative } from './errors.js';
+export {
+  EXPECTATION_BYTES,
+  type NativeExpectation,
+  readExpectation,
+  writeExpectation,
+} from './expectations.js';
 export { type Hashed, hash } from './hash.js';
 export {
   addressBytes,

@@ -3,7 +3,7 @@ import { movedBuckets } from '../allocation/index.js';
 import type { Logger } from '../log/index.js';
 import { living, type Notice, type View } from '../protocol/index.js';
 import type { AlarmChange } from './alarms.js';
-import type { ClusterEvent, ConnectionView, MemberState } from './types.js';
+import type { ClusterEvent, ConnectionView, ExpectationEnd, MemberState } from './types.js';
 
 // What happens in the cluster: into the log, to those who listen, and into a short memory for
 // those who ask later.
@@ -26,6 +26,8 @@ export interface NodeEvents {
   alarm: [AlarmChange];
   /** One of the connections that were entered lately: a sample, not all. */
   connection: [ConnectionView];
+  /** One of this node's expectations is over. */
+  expectation: [{ id: number; why: ExpectationEnd }];
 }
 
 /** Each of the union without its time. */

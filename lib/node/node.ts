@@ -30,8 +30,12 @@ import { Alarms } from './alarms.js';
 import { auditOf, auditSummary } from './audit.js';
 import { Balance } from './balance.js';
 import { Chronicle, type NodeEvents } from './chronicle.js';
+import { monotonicMs } from './clock.js';
 import { conditionsOf } from './conditions.js';
 import { Departure, othersIn } from './departure.js';
+import { type Expectation, expectationView, matchedOf, readExpectations } from './expectation.js';
+import { Expectations, isAboutExpectations, membersOf } from './expectations.js';
+import { FtpHelper } from './ftp.js';
 import {
   captureInterface,
   configuredOf,
@@ -44,7 +48,7 @@ import {
 import { Plane } from './plane.js';
 import { reloadOf } from './reload.js';
 import { Reports } from './reports.js';
-import { monotonicMs, Shell } from './shell.js';
+import { Shell } from './shell.js';
 import type {
   AllocationView,
   AuditView,
@@ -55,6 +59,8 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
   PacketClass,
 } from './types.js';
 import {
@@ -124,6 +130,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private readonly balance = new Balance();
   private readonly chronicle: Chronicle;
   private readonly departure: Departure;
+  private readonly expected: Expectations;
+  private ftp: FtpHelper | null = null;
   /** The configuration in force, which a reload changes in part. */
   private config: Configuration;
 
@@ -151,6 +159,19 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       plane: this.plane,
       logger,
       onNotice: (notice) => this.heed(notice),
+      onExpected: (block) => this.expected.learn(readExpectations(block, monotonicMs())),
+    });
+    this.expected = new Expectations({
+      self: config.node,
+      plane: this.plane.expecting,
+      logger,
+      guardMs: () => this.config.sync.guard,
+      members: () => membersOf(this.shell.state(), config.node),
+      send: (to, message) => this.peers?.send(to, message),
+      pullContested: (from) => this.shell.pullContested(from),
+      now: monotonicMs,
+      matched: () => this.matched(),
+      onEnded: (expectation, why) => this.emit('expectation', { id: expectation.id, why }),
     });
     this.departure = new Departure(this.shell, this.plane, logger, () => this.config);
   }
@@ -194,11 +215,14 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       node.shell.begin();
       await awaitNative(engine.announce());
       await node.joined();
+      await node.help();
     } catch (error) {
+      node?.expected.close();
       node?.shell.close();
       await node?.peers?.close();
       await engine?.close();
       await host.undo();
+      node?.ftp?.close();
       throw error;
     }
     node.watch();
@@ -252,13 +276,16 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     await this.departure.leave();
     clearInterval(this.watching);
     await this.watchRound;
+    this.expected.close();
     this.shell.close();
     await this.peers?.close();
     await this.engine.stop();
     // The device, and with it the addresses, goes with the engine; the guard, which keeps the
     // kernel silent, goes last.
     await this.engine.close();
-    return this.parts.host.undo();
+    const left = await this.parts.host.undo();
+    this.ftp?.close();
+    return left;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -308,6 +335,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       drain: this.departure.status(),
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),
+      expectations: this.expected.status(),
+      ftp: this.ftp?.status() ?? null,
     };
   }
 
@@ -343,6 +372,30 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     return this.chronicle.events();
   }
 
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return this.expectationView(await this.expected.expect(request), 0);
+  }
+
+  unexpect(id: number): Promise<void> {
+    return this.expected.unexpect(id);
+  }
+
+  async expectations(): Promise<readonly ExpectationView[]> {
+    const matched = await this.matched();
+    return this.expected.all().map((each) => this.expectationView(each, matched(each)));
+  }
+
+  private expectationView(expectation: Expectation, matched: number): ExpectationView {
+    const { node } = this.config;
+    return expectationView(expectation, node, matched, monotonicMs(), Date.now() / 1000);
+  }
+
+  /** How many packets have met an expectation on this node. */
+  private async matched(): Promise<(expectation: Expectation) => number> {
+    const { expectations, matched } = await awaitNative(this.engine.expectations());
+    return matchedOf(expectations, matched, this.indexes.names());
+  }
+
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
@@ -360,8 +413,17 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.shell.speakTo(this.peers);
   }
 
+  /** Begins with the helpers that the configuration asks for. */
+  private async help(): Promise<void> {
+    const { config, captured, host, logger } = this.parts;
+    if (config.helpers.ftp.ports.length === 0) return;
+    const expect = (request: ExpectationRequest) => this.expected.expect(request);
+    this.ftp = await FtpHelper.start(config, captured, host, logger, expect);
+  }
+
   private takeMessage(from: string, message: Message): void {
     if (message.type === 'report') this.reports.take(from, message.report);
+    else if (isAboutExpectations(message)) this.expected.take(from, message);
     else this.shell.message(from, message);
   }
 
@@ -383,6 +445,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     if (notice.notice === 'life') {
       this.peers?.setIdentity({ name: this.config.node, incarnation: notice.incarnation });
     }
+    if (notice.notice === 'life') this.expected.lifeOver();
+    if (notice.notice === 'view') this.expected.membersChanged();
     this.chronicle.heed(notice);
   }
 
@@ -414,10 +478,11 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.watching.unref();
   }
 
-  private look(snapshots: readonly NativeWorkerSnapshot[]): void {
+  private async look(snapshots: readonly NativeWorkerSnapshot[]): Promise<void> {
     const { node } = this.config;
     const state = this.shell.state();
     this.tellOthers(state, snapshots);
+    await this.expected.look();
     const counted = { ...nameCounters(snapshots), refused: this.peers?.status().refused };
     const conditions = conditionsOf({
       ...state,

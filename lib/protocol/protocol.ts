@@ -245,6 +245,9 @@ export class Protocol implements Coordination {
         this.granted(message.id, message.refused);
         break;
       case 'report':
+      case 'expect':
+      case 'unexpect':
+      case 'expected':
         break;
       default:
         if (this.accepts(from, message.term)) this.ordered(from, message);
