@@ -84,7 +84,8 @@ export async function expectCommand(options: ExpectCommandOptions): Promise<void
 
 function expectedEnd(text: string | undefined, name: 'client' | 'server') {
   // A prefix is none of an end that could be looked for.
-  const [, address, length, port] = /^\[?([^\]/]+?)\]?\/(\d+)\]?(?::(\d+))?$/.exec(text ?? '') ?? [];
+  const [, address, length, port] =
+    /^\[?([^\]/]+?)\]?\/(\d+)\]?(?::(\d+))?$/.exec(text ?? '') ?? [];
   if (address === undefined) return endOf(text, name);
   const end = { address: `${address}/${length}` };
   return port === undefined ? end : { ...end, port: Number(port) };

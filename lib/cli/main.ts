@@ -165,7 +165,10 @@ function addActing(root: Command): void {
     .command('expect')
     .description("make connections the node's, whatever their bucket; prints the id when all know")
     .requiredOption('--protocol <name>', 'tcp, udp, sctp, icmp, icmp6, or a number')
-    .option('--client <end>', 'an address, perhaps with the length of a prefix, a port (:80), or both')
+    .option(
+      '--client <end>',
+      'an address, perhaps with the length of a prefix, a port (:80), or both',
+    )
     .option('--server <end>', 'the same; in a cluster of servers a cluster address')
     .option('--lifetime <s>', 'seconds until it ends, 60 without it', seconds)
     .option('--once', 'it ends when a connection has met it')

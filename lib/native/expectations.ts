@@ -1,4 +1,9 @@
-import { EXPECTATION_STATES, type ExpectationState, type ExpectedEnd, type ExpectedTuple } from '../protocol/index.js';
+import {
+  EXPECTATION_STATES,
+  type ExpectationState,
+  type ExpectedEnd,
+  type ExpectedTuple,
+} from '../protocol/index.js';
 import { addressBytes, addressText } from './records.js';
 
 // The layout of native/decide/expectations.h, read and written in the buffers in which it crosses.

@@ -102,7 +102,9 @@ export class Asked {
 
   private owing({ answers }: Question): string[] {
     const others = this.parts.members()?.others ?? new Map<string, Incarnation>();
-    return [...others].filter(([name, life]) => !answers.has(`${name} ${life}`)).map(([name]) => name);
+    return [...others]
+      .filter(([name, life]) => !answers.has(`${name} ${life}`))
+      .map(([name]) => name);
   }
 
   /** True when it has come to its end. */

@@ -78,10 +78,7 @@ export function toNative(expectation: Expectation, indexes: NodeIndexes): Buffer
 }
 
 /** The expectations in a list of another node, or of the workers. */
-export function readExpectations(
-  { records, now, names }: ListBlock,
-  nowMs: number,
-): Expectation[] {
+export function readExpectations({ records, now, names }: ListBlock, nowMs: number): Expectation[] {
   return [...readAll(records, EXPECTATION_BYTES, readExpectation)].flatMap(
     ({ tuple, id, owner: index, once, state, expiresTick }) => {
       const owner = names[index];

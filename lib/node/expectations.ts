@@ -34,7 +34,8 @@ const REFUSALS: Readonly<Record<ExpectationRefusal, string>> = {
   full: `Expected at most ${MAX} expectations in the cluster but received one more.`,
   nodeFull: `Expected at most ${OF_NODE_MAX} expectations of one node but received one more.`,
   masks: `Expected at most ${MASKS_MAX} ways of leaving identifiers open but received another one.`,
-  taken: 'Expected identifiers that are not expected yet but received those of another expectation.',
+  taken:
+    'Expected identifiers that are not expected yet but received those of another expectation.',
 };
 
 /** The workers, as far as expectations need them. Each call is done after the one before. */
@@ -455,4 +456,3 @@ export function membersOf(state: ProtocolState, self: string): Members | null {
 function keyOf({ owner, id }: { readonly owner: string; readonly id: number }): string {
   return `${owner}/${id}`;
 }
-

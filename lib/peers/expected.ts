@@ -1,11 +1,7 @@
 // The messages about expected connections, as they are taken from the network.
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import {
-  EXPECTATION_REFUSALS,
-  EXPECTATION_STATES,
-  type ExpectedEnd,
-} from '../protocol/index.js';
+import { EXPECTATION_REFUSALS, EXPECTATION_STATES, type ExpectedEnd } from '../protocol/index.js';
 
 const count = z.int().min(0);
 /** A day. */

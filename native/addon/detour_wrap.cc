@@ -29,8 +29,7 @@ DetourOptions to_detour_options(const Napi::Object& from) {
   options.mark = from.Get("mark").As<Napi::Number>().Uint32Value();
   const auto ports = from.Get("ports").As<Napi::Array>();
   for (uint32_t i = 0; i < ports.Length(); ++i) {
-    options.ports.push_back(
-        static_cast<uint16_t>(ports.Get(i).As<Napi::Number>().Uint32Value()));
+    options.ports.push_back(static_cast<uint16_t>(ports.Get(i).As<Napi::Number>().Uint32Value()));
   }
   options.addresses = to_addresses(from.Get("addresses"));
   return options;
@@ -56,8 +55,8 @@ FtpDetourWrap::FtpDetourWrap(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<FtpDetourWrap>(info), shared_(std::make_shared<Shared>()) {
   const Napi::Env env = info.Env();
   const auto options = info[0].As<Napi::Object>();
-  shared_->on_data = Napi::ThreadSafeFunction::New(
-      env, options.Get("onData").As<Napi::Function>(), "flowsieve", kWaitingMax, 1);
+  shared_->on_data = Napi::ThreadSafeFunction::New(env, options.Get("onData").As<Napi::Function>(),
+                                                   "flowsieve", kWaitingMax, 1);
   shared_->on_data.Unref(env);
   const auto deliver = [shared = shared_](Napi::Env to, Napi::Function on_data, Announced* data) {
     const std::unique_ptr<Announced> announced(data);

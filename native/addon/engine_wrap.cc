@@ -33,24 +33,28 @@ Napi::Value undefined(Napi::Env env, std::monostate&) {
 
 Napi::Function EngineWrap::define(Napi::Env env) {
   using Self = EngineWrap;
-  return DefineClass(
-      env, "Engine",
-      {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
-       InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
-       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
-       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
-       InstanceMethod<&Self::takeover>("takeover"),
-       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&Self::adopt>("adopt"),
-       InstanceMethod<&Self::clear_contested>("clearContested"),
-       InstanceMethod<&Self::expect>("expect"), InstanceMethod<&Self::unexpect>("unexpect"),
-       InstanceMethod<&Self::clear_expectations>("clearExpectations"),
-       InstanceMethod<&Self::expectations>("expectations"),
-       InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"),
-       InstanceMethod<&Self::connections>("connections"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+  return DefineClass(env, "Engine",
+                     {InstanceMethod<&Self::start>("start"),
+                      InstanceMethod<&Self::stop>("stop"),
+                      InstanceMethod<&Self::close>("close"),
+                      InstanceMethod<&Self::announce>("announce"),
+                      InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+                      InstanceMethod<&Self::prepare>("prepare"),
+                      InstanceMethod<&Self::hold>("hold"),
+                      InstanceMethod<&Self::release>("release"),
+                      InstanceMethod<&Self::acquire>("acquire"),
+                      InstanceMethod<&Self::takeover>("takeover"),
+                      InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+                      InstanceMethod<&Self::adopt>("adopt"),
+                      InstanceMethod<&Self::clear_contested>("clearContested"),
+                      InstanceMethod<&Self::expect>("expect"),
+                      InstanceMethod<&Self::unexpect>("unexpect"),
+                      InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+                      InstanceMethod<&Self::expectations>("expectations"),
+                      InstanceMethod<&Self::export_list>("exportList"),
+                      InstanceMethod<&Self::import_list>("importList"),
+                      InstanceMethod<&Self::connections>("connections"),
+                      InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
@@ -164,7 +168,9 @@ Napi::Value EngineWrap::clear_contested(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::expect(const Napi::CallbackInfo& info) {
   return ask_later(
       info.Env(),
-      [expectation = to_expectation(info[0])](Engine& engine) { return engine.expect(expectation); },
+      [expectation = to_expectation(info[0])](Engine& engine) {
+        return engine.expect(expectation);
+      },
       from_outcome);
 }
 

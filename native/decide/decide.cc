@@ -173,7 +173,8 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   decision.hold = claim.hold;
   if (decision.hold) return decision;
   decision.expected = expected.match != nullptr;
-  if (context.expectations != nullptr) [[unlikely]] heed(expected, subject, decision, context);
+  if (context.expectations != nullptr) [[unlikely]]
+    heed(expected, subject, decision, context);
   const bool mine = decision.owner == criteria.allocation.self;
   decision.verdict = mine ? Verdict::kDeliver : Verdict::kDiscard;
   if (mine && !context.may_open) [[unlikely]] {

@@ -132,8 +132,9 @@ FtpDetour::FtpDetour(const DetourOptions& options, OnData on_data)
 
 Result<std::unique_ptr<FtpDetour>> FtpDetour::open(const DetourOptions& options, OnData on_data) {
   if (options.ports.empty() || options.ports.size() > kPortsMax) {
-    return Error{ErrorCode::kArgument, "Expected 1 to 16 ports of control connections but received " +
-                                           std::to_string(options.ports.size()) + "."};
+    return Error{ErrorCode::kArgument,
+                 "Expected 1 to 16 ports of control connections but received " +
+                     std::to_string(options.ports.size()) + "."};
   }
   std::unique_ptr<FtpDetour> detour(new FtpDetour(options, std::move(on_data)));
   const auto take = [](Result<Descriptor> opened, Descriptor& into) -> Status {
@@ -145,7 +146,8 @@ Result<std::unique_ptr<FtpDetour>> FtpDetour::open(const DetourOptions& options,
   if (Status made = take(open_tap(options.tap, options.ports), detour->tap_); !made) {
     return made.error();
   }
-  if (Status made = take(open_raw(AF_INET, options.mark), detour->raw4_); !made) return made.error();
+  if (Status made = take(open_raw(AF_INET, options.mark), detour->raw4_); !made)
+    return made.error();
   if (Status made = take(open_raw(AF_INET6, options.mark), detour->raw6_); !made) {
     return made.error();
   }
@@ -169,7 +171,8 @@ Status FtpDetour::start() {
 FtpDetour::~FtpDetour() {
   stopping_.store(true, std::memory_order_relaxed);
   const uint64_t one = 1;
-  if (wake_.open()) [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+  if (wake_.open()) [[maybe_unused]]
+    const ssize_t written = write(wake_.get(), &one, sizeof one);
   if (thread_.joinable()) thread_.join();
 }
 

@@ -34,11 +34,11 @@
 namespace flowsieve {
 
 struct DetourOptions {
-  std::string device;               ///< to be made
-  std::string tap;                  ///< the delivery device; its packets begin with the IP header
-  uint32_t mark = 0;                ///< of what has taken the detour
-  std::vector<uint16_t> ports;      ///< of control connections: 1 to kPortsMax
-  std::vector<Address> addresses;   ///< the cluster's
+  std::string device;              ///< to be made
+  std::string tap;                 ///< the delivery device; its packets begin with the IP header
+  uint32_t mark = 0;               ///< of what has taken the detour
+  std::vector<uint16_t> ports;     ///< of control connections: 1 to kPortsMax
+  std::vector<Address> addresses;  ///< the cluster's
 };
 
 /// A data connection is announced; it is waited for release(token).

@@ -2,9 +2,9 @@
 // announced has a port, and what was announced from whole lines is announced whatever the pieces.
 //
 //   input: segments, each | direction and jump 1 | length 1 | bytes |
+#include "packet/ftp.h"
 #include "fuzz.h"
 #include "fuzz/input.h"
-#include "packet/ftp.h"
 
 namespace {
 

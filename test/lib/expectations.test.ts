@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { FlowsieveError } from '../../lib/errors/index.js';
 import { createLogger } from '../../lib/log/index.js';
 import type { Expectation } from '../../lib/node/expectation.js';
-import { type ExpectingPlane, Expectations } from '../../lib/node/expectations.js';
+import { Expectations, type ExpectingPlane } from '../../lib/node/expectations.js';
 import type { ExpectationMessage, Incarnation, Message } from '../../lib/protocol/index.js';
 
 // Three nodes' expectations with a network between them that loses, doubles and delays. The

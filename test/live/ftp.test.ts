@@ -79,7 +79,10 @@ describe('FTP with the helper', () => {
 
   for (const { family, address } of FAMILIES) {
     for (const mode of ['passive', 'active'] as const) {
-      const how = { IPv4: { passive: 'PASV', active: 'PORT' }, IPv6: { passive: 'EPSV', active: 'EPRT' } };
+      const how = {
+        IPv4: { passive: 'PASV', active: 'PORT' },
+        IPv6: { passive: 'EPSV', active: 'EPRT' },
+      };
       it(`${how[family][mode]} over ${family}: every transfer at the control connection’s node`, async function () {
         this.timeout(120_000);
         const began = performance.now();
@@ -125,13 +128,19 @@ describe('FTP with the helper', () => {
     const all = await statuses(live());
     const sum = (of: (status: ClusterStatus) => number) =>
       all.reduce((total, status) => total + of(status), 0);
-    assert.equal(sum(({ ftp }) => ftp?.announced ?? -1), 4 * 48 + 128);
+    assert.equal(
+      sum(({ ftp }) => ftp?.announced ?? -1),
+      4 * 48 + 128,
+    );
     assert.deepEqual(
       all.map(({ ftp }) => [ftp?.failed, ftp?.expired, ftp?.dropped, ftp?.foreign]),
       all.map(() => [0, 0, 0, 0]),
     );
     assert.ok(sum(({ ftp }) => ftp?.held ?? 0) > 0);
-    assert.equal(sum(({ audit }) => audit.differs), 0);
+    assert.equal(
+      sum(({ audit }) => audit.differs),
+      0,
+    );
     for (const { counters } of all) assert.ok((counters['expected'] ?? 0) >= 4 * 48 + 128);
   });
 
@@ -139,7 +148,15 @@ describe('FTP with the helper', () => {
     this.timeout(30_000);
     const { cluster } = live();
     const node = nodeOf(cluster, 'node-2');
-    const words = ['expect', '--protocol', 'tcp', '--client', '192.0.2.0/24', '--server', `${CLUSTER_IPV4}:8080`];
+    const words = [
+      'expect',
+      '--protocol',
+      'tcp',
+      '--client',
+      '192.0.2.0/24',
+      '--server',
+      `${CLUSTER_IPV4}:8080`,
+    ];
     const { stdout } = await cluster.command(node, words);
     const id = Number(stdout.trim());
     for (const each of cluster.nodes) {

@@ -17,10 +17,6 @@ Bytes bytes_of(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
-Address address_of(const std::string& text) {
-  return key_of(6, text, 1, text, 1).source;
-}
-
 /// A whole conversation: "C" lines are the client's, "S" lines the server's.
 std::vector<FtpData> talk(const std::vector<std::string>& lines) {
   FtpControl control;
@@ -113,9 +109,9 @@ TEST_CASE("ftp: what nobody has asked for, and what is wrong, announces nothing"
 }
 
 TEST_CASE("ftp: segments of any length, repeated and overlapping, give the same lines") {
-  const std::string client =
-      "USER anonymous\r\nPORT 198,51,100,7,4,1\r\n" + std::string(2000, 'x') +
-      "\r\nEPRT |1|198.51.100.7|4000|\r\nPORT 198,51,100,7,4,2\nQUIT\r\n";
+  const std::string client = "USER anonymous\r\nPORT 198,51,100,7,4,1\r\n" +
+                             std::string(2000, 'x') +
+                             "\r\nEPRT |1|198.51.100.7|4000|\r\nPORT 198,51,100,7,4,2\nQUIT\r\n";
   std::mt19937 random(5);
   for (int round = 0; round < 500; ++round) {
     FtpControl control;
