@@ -40,6 +40,10 @@ const TEST = [
   { package: 'tcpdump', programs: ['tcpdump'] },
   { package: 'ethtool', programs: ['ethtool'] },
   { package: 'iputils-ping', programs: ['ping'] },
+  {
+    package: 'python3-pyftpdlib',
+    files: ['/usr/lib/python3/dist-packages/pyftpdlib/__init__.py'],
+  },
   { package: 'util-linux', programs: ['unshare', 'setarch'] },
 ];
 const BENCH = [

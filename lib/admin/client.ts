@@ -10,6 +10,8 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
   ReconcileRequest,
   ReconcileView,
   Status,
@@ -89,7 +91,22 @@ export class AdminClient {
 
   /** Compares the own table with the operating system's list now. */
   async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
-    return parseJson(await this.postFor('/reconcile', request)) as ReconcileView;
+    return (await this.postFor('/reconcile', request)) as ReconcileView;
+  }
+
+  /** Makes connections the node's, whatever their bucket; all nodes know it when it resolves. */
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return (await this.postFor('/expect', request)) as ExpectationView;
+  }
+
+  /** Ends an expectation of the node. */
+  unexpect(id: number): Promise<void> {
+    return this.post('/unexpect', { id });
+  }
+
+  /** All expectations that the node knows of. */
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.getJson<readonly ExpectationView[]>('/expectations');
   }
 
   /** The metrics, as Prometheus reads them. */
@@ -110,10 +127,10 @@ export class AdminClient {
     await this.postFor(path, body);
   }
 
-  private async postFor(path: string, body: object): Promise<string> {
+  private async postFor(path: string, body: object): Promise<unknown> {
     const { status, text } = await this.ask('POST', path, JSON.stringify(body));
     if (status !== 200) throw refusal(status, text);
-    return text;
+    return parseJson(text);
   }
 
   private ask(

@@ -134,6 +134,7 @@ function addPeers(registry: Registry, status: Partial<ClusterStatus>): void {
       ]),
     );
   }
+  addExpectations(registry, status);
   if (audit === undefined) return;
   gauge(
     registry,
@@ -172,6 +173,27 @@ function addDispatcher(registry: Registry, { active, epoch, nodes }: DispatchSta
       nodes.map((node) => [node[what], { node: node.name }]),
     );
   }
+}
+
+function addExpectations(registry: Registry, { expectations }: Partial<ClusterStatus>): void {
+  if (expectations === undefined) return;
+  const { own, others, registered, refused, ended } = expectations;
+  gauge(registry, 'expectations', 'expected connections, by who expects them', [
+    [own, { owner: 'own' }],
+    [others, { owner: 'others' }],
+  ]);
+  counter(registry, 'expectations_registered_total', "this node's expectations that came about", [
+    [registered],
+  ]);
+  counter(registry, 'expectations_refused_total', "this node's expectations that did not", [
+    [refused],
+  ]);
+  counter(
+    registry,
+    'expectations_ended_total',
+    "this node's expectations that are over, by why",
+    Object.entries(ended).map(([why, count]) => [count, { why }]),
+  );
 }
 
 function addProcess(registry: Registry, status: Status): void {

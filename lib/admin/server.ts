@@ -1,7 +1,8 @@
 // Where a running node can be asked.
 //
 //   Unix socket, this user only     GET /status  /connections  /allocation  /metrics
-//                                   GET /audit  /events    POST /drain  /resume  /weight  /reconcile
+//                                   GET /audit  /events  /expectations
+//                                   POST /drain  /resume  /weight  /expect  /unexpect  /reconcile
 //   TCP (admin.http), read-only     GET /status  /metrics
 //
 // The second line is there for a node that speaks with others. Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
@@ -15,7 +16,14 @@ import { type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
-import { parseDrain, parseReconcile, parseResume, parseWeight } from './requests.js';
+import {
+  parseDrain,
+  parseExpect,
+  parseReconcile,
+  parseResume,
+  parseUnexpect,
+  parseWeight,
+} from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */
@@ -82,6 +90,13 @@ function clusterRoutes(administered: ClusterAdministered): Route[] {
       path: '/reconcile',
       answer: (request) => administered.reconcile(parseReconcile(request.body)),
     },
+    get('/expectations', () => administered.expectations()),
+    {
+      method: 'POST',
+      path: '/expect',
+      answer: ({ body }) => administered.expect(parseExpect(body)),
+    },
+    post('/unexpect', (body) => administered.unexpect(parseUnexpect(body).id)),
   ];
 }
 
@@ -238,6 +253,7 @@ const HTTP_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   FLOWSIEVE_USAGE: 400,
   FLOWSIEVE_CONFIGURATION: 400,
   FLOWSIEVE_REFUSED: 409,
+  FLOWSIEVE_FULL: 409,
   FLOWSIEVE_STATE: 409,
   FLOWSIEVE_TIMEOUT: 504,
 };

@@ -1,15 +1,25 @@
 import type { AdminClient } from '../admin/index.js';
 import { FlowsieveError } from '../errors/index.js';
-import { type AskOptions, client } from './ask.js';
+import { type AskOptions, client, endOf } from './ask.js';
 import { columns, print, printJson } from './output.js';
 import { printDrain } from './status.js';
 
-// The commands that make a running node do something: drain, resume, weight; and its audit.
+// The commands that make a running node do something: drain, resume, weight, expect, unexpect; and
+// its audit.
 
 /** Options of `flowsieve drain`. */
 export interface DrainCommandOptions extends AskOptions {
   deadline?: number;
   wait?: boolean;
+}
+
+/** Options of `flowsieve expect`. */
+export interface ExpectCommandOptions extends AskOptions {
+  protocol: string;
+  client?: string;
+  server?: string;
+  lifetime?: number;
+  once?: boolean;
 }
 
 const POLL_MS = 1000;
@@ -89,6 +99,36 @@ export async function weightCommand(
   await client(options).weight(node, weight);
   if (options.json) printJson({ node, weight });
   else print(`${node} has weight ${weight}, until its configuration says otherwise.`);
+}
+
+/** `flowsieve expect`: makes connections the node's, whatever their bucket. */
+export async function expectCommand(options: ExpectCommandOptions): Promise<void> {
+  const { protocol, lifetime, once } = options;
+  const expectation = await client(options).expect({
+    protocol: /^\d+$/.test(protocol) ? Number(protocol) : protocol,
+    client: expectedEnd(options.client, 'client'),
+    server: expectedEnd(options.server, 'server'),
+    lifetime,
+    once,
+  });
+  if (options.json) printJson(expectation);
+  else print(`${expectation.id}`);
+}
+
+function expectedEnd(text: string | undefined, name: 'client' | 'server') {
+  // A prefix is none of an end that could be looked for.
+  const [, address, length, port] =
+    /^\[?([^\]/]+?)\]?\/(\d+)\]?(?::(\d+))?$/.exec(text ?? '') ?? [];
+  if (address === undefined) return endOf(text, name);
+  const end = { address: `${address}/${length}` };
+  return port === undefined ? end : { ...end, port: Number(port) };
+}
+
+/** `flowsieve unexpect ID`: ends an expectation of the node. */
+export async function unexpectCommand(id: number, options: AskOptions): Promise<void> {
+  await client(options).unexpect(id);
+  if (options.json) printJson({ id });
+  else print('It is over; connections that have met it stay.');
 }
 
 /**

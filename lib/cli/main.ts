@@ -5,7 +5,10 @@ import {
   auditCommand,
   type DrainCommandOptions,
   drainCommand,
+  type ExpectCommandOptions,
+  expectCommand,
   resumeCommand,
+  unexpectCommand,
   weightCommand,
 } from './act.js';
 import {
@@ -134,6 +137,7 @@ function addAsking(root: Command): void {
     .option('--status <status>', 'OPENING, ESTABLISHED or CLOSING')
     .option('--client <end>', 'an address, a port (:80), or both')
     .option('--server <end>', 'an address, a port (:80), or both')
+    .option('--expected', 'instead: the connections that are expected, by --owner')
     .action((options: ConnectionsCommandOptions) => connectionsCommand(options));
   root
     .command('allocation')
@@ -181,6 +185,27 @@ function addActing(root: Command): void {
     .option('--limit <n>', 'name at most so many connections', wholeNumber(0, 10_000), 100)
     .option(...JSON_OUTPUT)
     .action((options: ReconcileCommandOptions) => reconcileCommand(options));
+  root
+    .command('expect')
+    .description("make connections the node's, whatever their bucket; prints the id when all know")
+    .requiredOption('--protocol <name>', 'tcp, udp, sctp, icmp, icmp6, or a number')
+    .option(
+      '--client <end>',
+      'an address, perhaps with the length of a prefix, a port (:80), or both',
+    )
+    .option('--server <end>', 'the same; in a cluster of servers a cluster address')
+    .option('--lifetime <s>', 'seconds until it ends, 60 without it', seconds)
+    .option('--once', 'it ends when a connection has met it')
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((options: ExpectCommandOptions) => expectCommand(options));
+  root
+    .command('unexpect')
+    .description('end an expectation of the node; connections that have met it stay')
+    .argument('<id>', 'as `expect` has printed it', wholeNumber(0, Number.MAX_SAFE_INTEGER))
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((id: number, options: AskOptions) => unexpectCommand(id, options));
   root
     .command('audit')
     .description('whether each opening packet was taken exactly once; 1 when one was not')

@@ -587,6 +587,25 @@ export function splitHostPort(text: string): { host: string; port: number } | un
   return port > 65_535 ? undefined : { host, port };
 }
 
+const FTP_PORTS_MAX = 16;
+
+const helpers = z.strictObject({
+  ftp: z
+    .strictObject({
+      ports: note(
+        z
+          .array(z.int().min(1).max(65_535))
+          .max(FTP_PORTS_MAX)
+          .refine((ports) => new Set(ports).size === ports.length),
+        {
+          expected: `a list of at most ${FTP_PORTS_MAX} different ports`,
+          text: 'ports of FTP control connections whose data connections come to the same node; none: no helper',
+        },
+      ).default([]),
+    })
+    .prefault({}),
+});
+
 const admin = z.strictObject({
   socket: path(
     'the Unix socket on which the node answers commands',
@@ -702,6 +721,7 @@ export const configurationSchema = z.strictObject({
   ).default('majority'),
   drain: drain.prefault({}),
   rebalance: rebalance.prefault({}),
+  helpers: helpers.prefault({}),
   admin: admin.prefault({}),
 });
 

@@ -109,9 +109,9 @@ export async function installGuard(
 
 /** Takes the guard down; does nothing when it is not there. */
 export async function undoGuard(change: HostChange): Promise<void> {
-  const name = change.target.replace(/^netdev /, '');
+  const table = change.target;
   // Adding what may exist makes deleting it safe, in one transaction.
-  await run('nft', ['-f', '-'], `add table netdev ${name}\ndelete table netdev ${name}\n`);
+  await run('nft', ['-f', '-'], `add table ${table}\ndelete table ${table}\n`);
 }
 
 /** The whole transaction, as nft reads it. */

@@ -16,6 +16,7 @@ import {
   planAddresses,
   undoAddress,
 } from './addresses.js';
+import { applyDetour, type DetourPlan, planDetour, undoRule } from './detour.js';
 import { type GuardStatus, guardStatus, installGuard, planGuard, undoGuard } from './guard.js';
 import { type HostChange, Journal } from './journal.js';
 import { type CheckedOptions, checkOptions, type HostOptions } from './options.js';
@@ -23,6 +24,7 @@ import { passLines } from './passes.js';
 import { run } from './programs.js';
 import { applySysctls, planCapture, planTun, undoSysctl } from './sysctls.js';
 
+export { type DetourMarks, type DetourPlan, detourMarks } from './detour.js';
 export { GUARD_RULES, type GuardCounter, type GuardRule, type GuardStatus } from './guard.js';
 export type { ChangeKind, HostChange } from './journal.js';
 export type { HostOptions } from './options.js';
@@ -94,6 +96,12 @@ export class Host {
   async letPass(rules: readonly ResolvedRule[]): Promise<void> {
     await installGuard(this.options, rules);
     this.passes = passLines(rules);
+  }
+
+  /** Sends the replies of control connections through the FTP helper, whose device is there. */
+  async addDetour(plan: DetourPlan): Promise<void> {
+    await this.journal.record(planDetour(this.options, plan));
+    await applyDetour(this.options, plan);
   }
 
   /** Everything that is set, in the order in which it was. */
@@ -197,6 +205,9 @@ async function undoChange(change: HostChange): Promise<string | undefined> {
       return undoSysctl(change);
     case 'nftTable':
       await undoGuard(change);
+      return undefined;
+    case 'rule':
+      await undoRule(change);
       return undefined;
     case 'address':
     case 'link':

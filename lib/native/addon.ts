@@ -259,6 +259,31 @@ export interface NativeRecords {
   now: number;
 }
 
+/** Why an expectation was not taken; `done`: it was. */
+export type NativeExpectOutcome = 'done' | 'full' | 'nodeFull' | 'masks' | 'taken' | 'malformed';
+
+/** All expectations of a node's workers. */
+export interface NativeExpectations {
+  expectations: Buffer;
+  /** For each, how many packets have met it. */
+  matched: Float64Array;
+  /** The worker's tick, to which the expectations' times compare. */
+  now: number;
+}
+
+/** Expected connections: docs/decisions/expected-connections.md. */
+export interface NativeExpecting {
+  /**
+   * Decides all that has been received, then takes over how an expectation stands: 64 bytes of
+   * expectations.ts. A state never goes back.
+   */
+  expect(expectation: Uint8Array): NativeExpectOutcome;
+  /** It is over; false when it was not there. */
+  unexpect(owner: number, id: bigint): boolean;
+  clearExpectations(): void;
+  expectations(): NativeExpectations;
+}
+
 /**
  * The steps of a handover, and lists of connections; all may be repeated. Lists, in and out, begin
  * with everything decided that had been received.
@@ -352,7 +377,10 @@ export interface NativeReconciled {
   outcomes: ('dropped' | 'closed' | 'restored' | 'unmatched' | 'noRoom')[];
 }
 
-export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
+export interface NativeEngine
+  extends Promised<NativeHandover>,
+    Promised<NativeExpecting>,
+    NativeLease {
   /** What is one node's by configuration, from now on. */
   reserve(reservations: readonly NativeReservation[]): Promise<void>;
   start(): void;
@@ -373,7 +401,7 @@ export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
 }
 
 /** One worker without threads, devices and a clock: frames are pushed, time is handed in. */
-export interface NativeMemoryNode extends NativeHandover, NativeLease {
+export interface NativeMemoryNode extends NativeHandover, NativeExpecting, NativeLease {
   /**
    * An Ethernet frame comes; false: the queue (4096 frames) is full, it is lost. `receivedNs`: when,
    * by the clock of `turn`; without it, when a turn looks at it.
@@ -404,6 +432,22 @@ export interface NativeWireChannel {
     /** Dropped: more came than JavaScript took in. */
     overflow: number;
   };
+}
+
+/** The eyes and hands of the FTP helper. It keeps neither the event loop nor the process alive. */
+export interface NativeFtpDetour {
+  /** What was kept for this announcement goes on. */
+  release(token: number): void;
+  counts(): {
+    announced: number;
+    /** Announced for somebody who is not the peer. */
+    foreign: number;
+    /** Packets kept back; those that went on because it took too long; those that were lost. */
+    held: number;
+    expired: number;
+    dropped: number;
+  };
+  close(): void;
 }
 
 export interface NativeExplained {
@@ -450,6 +494,7 @@ export interface NativeVocabulary {
   hashLayoutVersion: number;
   recordBytes: number;
   endedBytes: number;
+  expectationBytes: number;
 }
 
 /** An address found to be in use by somebody who is not of the cluster. */
@@ -493,6 +538,18 @@ export interface NativeAddon {
     /** `source`: the sender's link address. */
     onFrame: (payload: Buffer, source: string) => void;
   }) => NativeWireChannel;
+  FtpDetour: new (options: {
+    /** To be made. */
+    device: string;
+    /** The delivery device. */
+    tap: string;
+    mark: number;
+    ports: number[];
+    /** Sixteen bytes each. */
+    addresses: Uint8Array;
+    /** A data connection (40-byte key, a port of 0 may be any) that waits for `release`. */
+    onData: (token: number, data: Buffer) => void;
+  }) => NativeFtpDetour;
   /**
    * Resets the kernel's TCP connections whose local address is one of these (16 bytes each).
    * Listening sockets stay.

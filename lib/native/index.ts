@@ -4,7 +4,10 @@ export {
   type NativeCriteria,
   type NativeDistribution,
   type NativeEngine,
+  type NativeExpectations,
+  type NativeExpectOutcome,
   type NativeExplained,
+  type NativeFtpDetour,
   type NativeHandover,
   type NativeHop,
   type NativeImported,
@@ -33,6 +36,12 @@ export {
   nativeWorkerOptions,
 } from './criteria.js';
 export { awaitNative, callNative } from './errors.js';
+export {
+  EXPECTATION_BYTES,
+  type NativeExpectation,
+  readExpectation,
+  writeExpectation,
+} from './expectations.js';
 export { type Hashed, hash } from './hash.js';
 export {
   addressBytes,

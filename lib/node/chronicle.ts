@@ -4,7 +4,7 @@ import type { DispatchEvent } from '../dispatch/index.js';
 import type { Logger } from '../log/index.js';
 import { living, type Notice, type View } from '../protocol/index.js';
 import type { AlarmChange } from './alarms.js';
-import type { ClusterEvent, ConnectionView, MemberState } from './types.js';
+import type { ClusterEvent, ConnectionView, ExpectationEnd, MemberState } from './types.js';
 import { bucketsOfView } from './views.js';
 
 // What happens in the cluster: into the log, to those who listen, and into a short memory for
@@ -30,6 +30,8 @@ export interface NodeEvents {
   node: [DispatchEvent];
   /** One of the connections that were entered lately: a sample, not all. */
   connection: [ConnectionView];
+  /** One of this node's expectations is over. */
+  expectation: [{ id: number; why: ExpectationEnd }];
 }
 
 /** Each of the union without its time. */

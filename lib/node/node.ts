@@ -34,10 +34,14 @@ import { Alarms } from './alarms.js';
 import { auditOf, auditSummary } from './audit.js';
 import { Balance } from './balance.js';
 import { Chronicle, type NodeEvents } from './chronicle.js';
+import { monotonicMs } from './clock.js';
 import { conditionsOf } from './conditions.js';
 import { Departure, othersIn } from './departure.js';
 import { DispatcherPlane } from './dispatcher-plane.js';
 import { dispatchSettings, makeDispatch, targetsView } from './dispatching.js';
+import { type Expectation, expectationView, matchedOf, readExpectations } from './expectation.js';
+import { Expectations, isAboutExpectations, membersOf } from './expectations.js';
+import { FtpHelper } from './ftp.js';
 import {
   captureInterface,
   configuredOf,
@@ -52,7 +56,7 @@ import { Plane } from './plane.js';
 import { Reconciler } from './reconcile.js';
 import { reloadOf } from './reload.js';
 import { Reports } from './reports.js';
-import { monotonicMs, Shell } from './shell.js';
+import { Shell } from './shell.js';
 import type {
   AllocationView,
   AuditView,
@@ -63,6 +67,8 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
   PacketClass,
   ReconcileRequest,
   ReconcileView,
@@ -139,6 +145,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private readonly balance = new Balance();
   private readonly chronicle: Chronicle;
   private readonly departure: Departure;
+  private readonly expected: Expectations;
+  private ftp: FtpHelper | null = null;
   /** The configuration in force, which a reload changes in part. */
   private config: Configuration;
 
@@ -182,6 +190,19 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       plane: this.plane,
       logger,
       onNotice: (notice) => this.heed(notice),
+      onExpected: (block) => this.expected.learn(readExpectations(block, monotonicMs())),
+    });
+    this.expected = new Expectations({
+      self: config.node,
+      plane: this.plane.expecting,
+      logger,
+      guardMs: () => this.config.sync.guard,
+      members: () => membersOf(this.shell.state(), config.node),
+      send: (to, message) => this.peers?.send(to, message),
+      pullContested: (from) => this.shell.pullContested(from),
+      now: monotonicMs,
+      matched: () => this.matched(),
+      onEnded: (expectation, why) => this.emit('expectation', { id: expectation.id, why }),
     });
     this.departure = new Departure(this.shell, this.plane, logger, () => this.config);
   }
@@ -227,12 +248,15 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       node.shell.begin();
       await awaitNative(engine.announce());
       await node.joined();
+      await node.help();
     } catch (error) {
+      node?.expected.close();
       node?.shell.close();
       await node?.dispatch?.close();
       await node?.peers?.close();
       await engine?.close();
       await host.undo();
+      node?.ftp?.close();
       throw error;
     }
     node.watch();
@@ -293,6 +317,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     await this.parts.reconciler.close();
     clearInterval(this.watching);
     await this.watchRound;
+    this.expected.close();
     this.shell.close();
     await this.dispatch?.close();
     await this.peers?.close();
@@ -300,7 +325,9 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     // The device, and with it the addresses, goes with the engine; the guard, which keeps the
     // kernel silent, goes last.
     await this.engine.close();
-    return this.parts.host.undo();
+    const left = await this.parts.host.undo();
+    this.ftp?.close();
+    return left;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -353,6 +380,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       audit: auditSummary(this.audit()),
       os: this.parts.reconciler.status(),
       ...(this.dispatch ? { dispatcher: this.dispatch.status(snapshots) } : {}),
+      expectations: this.expected.status(),
+      ftp: this.ftp?.status() ?? null,
     };
   }
 
@@ -393,6 +422,30 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     return this.chronicle.events();
   }
 
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return this.expectationView(await this.expected.expect(request), 0);
+  }
+
+  unexpect(id: number): Promise<void> {
+    return this.expected.unexpect(id);
+  }
+
+  async expectations(): Promise<readonly ExpectationView[]> {
+    const matched = await this.matched();
+    return this.expected.all().map((each) => this.expectationView(each, matched(each)));
+  }
+
+  private expectationView(expectation: Expectation, matched: number): ExpectationView {
+    const { node } = this.config;
+    return expectationView(expectation, node, matched, monotonicMs(), Date.now() / 1000);
+  }
+
+  /** How many packets have met an expectation on this node. */
+  private async matched(): Promise<(expectation: Expectation) => number> {
+    const { expectations, matched } = await awaitNative(this.engine.expectations());
+    return matchedOf(expectations, matched, this.indexes.names());
+  }
+
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
@@ -404,7 +457,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
         onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
         onMessage: (from, message) => this.takeMessage(from, message),
         onList: (to, { kind, epoch }) =>
-          this.servesTables(to, kind)
+          kind === 'tables' && this.servesTables(to)
             ? this.plane.list(kind, to)
             : this.shell.serve(to, kind, epoch),
       },
@@ -412,9 +465,19 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.shell.speakTo(this.peers);
   }
 
+  /** Begins with the helpers that the configuration asks for. */
+  private async help(): Promise<void> {
+    const { config, host, logger } = this.parts;
+    const [captured] = config.interfaces;
+    if (captured === undefined || config.helpers.ftp.ports.length === 0) return;
+    const expect = (request: ExpectationRequest) => this.expected.expect(request);
+    this.ftp = await FtpHelper.start(config, captured.name, host, logger, expect);
+  }
+
   private takeMessage(from: string, message: Message): void {
     if (message.type === 'report') this.reports.take(from, message.report);
     else if (message.type === 'targets') this.dispatch?.follow(from, message.next);
+    else if (isAboutExpectations(message)) this.expected.take(from, message);
     else this.shell.message(from, message);
   }
 
@@ -441,8 +504,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   /** Between dispatchers, whoever is one of them may have all connections at any time. */
-  private servesTables(to: string, kind: ListKind): boolean {
-    if (this.dispatch === null || kind !== 'tables') return false;
+  private servesTables(to: string): boolean {
+    if (this.dispatch === null) return false;
     return othersIn(this.shell.state().view, this.config.node).includes(to);
   }
 
@@ -471,6 +534,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     if (notice.notice === 'life') {
       this.peers?.setIdentity({ name: this.config.node, incarnation: notice.incarnation });
     }
+    if (notice.notice === 'life') this.expected.lifeOver();
+    if (notice.notice === 'view') this.expected.membersChanged();
     this.chronicle.heed(notice);
   }
 
@@ -502,10 +567,11 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.watching.unref();
   }
 
-  private look(snapshots: readonly NativeWorkerSnapshot[]): void {
+  private async look(snapshots: readonly NativeWorkerSnapshot[]): Promise<void> {
     const { node } = this.config;
     const state = this.shell.state();
     this.tellOthers(state, snapshots);
+    await this.expected.look();
     const counted = { ...nameCounters(snapshots), refused: this.peers?.status().refused };
     const conditions = conditionsOf({
       ...state,

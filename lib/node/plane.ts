@@ -18,6 +18,8 @@ import {
 } from '../native/index.js';
 import type { ListBlock } from '../peers/index.js';
 import { type ListKind, living, type PlaneWork, type View } from '../protocol/index.js';
+import { toNative } from './expectation.js';
+import type { ExpectingPlane } from './expectations.js';
 
 // The data plane as the protocol sees it: what it asks for in its words is done here with the
 // engine's. A call returns when all workers have done it, between two of their bursts.
@@ -53,9 +55,7 @@ export class Plane {
 
   /** Does `work` after everything that was asked for before. */
   do(work: PlaneWork): Promise<PlaneDone> {
-    const done = this.order.then(() => this.perform(work));
-    this.order = done.catch(() => {});
-    return done;
+    return this.inTurn(() => this.perform(work));
   }
 
   /** Past `until` (milliseconds of the monotonic clock) no connection is opened. */
@@ -91,6 +91,37 @@ export class Plane {
   merge({ records, now, names }: ListBlock, kind: ListKind): Promise<NativeImported> {
     const owners = Uint16Array.from(names, (name) => this.indexes.of(name));
     return awaitNative(this.engine.importList(records, now, owners, kind));
+  }
+
+  /** What expectations ask of the workers, each after everything that was asked for before. */
+  get expecting(): ExpectingPlane {
+    const { engine, indexes } = this;
+    return {
+      expect: (expectation) =>
+        this.inTurn(() => awaitNative(engine.expect(toNative(expectation, indexes)))),
+      unexpect: (owner, id) =>
+        this.inTurn(async () => {
+          await awaitNative(engine.unexpect(indexes.of(owner), BigInt(id)));
+        }),
+      clear: () => this.inTurn(() => awaitNative(engine.clearExpectations())),
+      contested: () => this.inTurn(() => this.hasContested()),
+    };
+  }
+
+  /** The expectations, as a list for a newcomer. */
+  async *expectations(): AsyncGenerator<ListBlock> {
+    const { expectations, now } = await awaitNative(this.engine.expectations());
+    const names = this.indexes.names();
+    for (let at = 0; at < expectations.length; at += BLOCK_RECORDS * RECORD_BYTES) {
+      const records = expectations.subarray(at, at + BLOCK_RECORDS * RECORD_BYTES);
+      yield { records, now, names };
+    }
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.order.then(work);
+    this.order = done.catch(() => {});
+    return done;
   }
 
   /** How many records of `kind` there are, as far as `wanted` says so. */

@@ -194,6 +194,62 @@ export interface ConnectionsPage {
   readonly cursor: string | null;
 }
 
+/** One end of connections that are expected; what is left out may be anything. */
+export interface ExpectedEndRequest {
+  /** An address, or one with the length of its prefix: 198.51.100.0/24. */
+  readonly address?: string | undefined;
+  /** From 0 to 65535; of ICMP queries the client's is the identifier. */
+  readonly port?: number | undefined;
+}
+
+/** Which connections are to be this node's, whatever their bucket. */
+export interface ExpectationRequest {
+  /** tcp, udp, sctp, icmp, icmp6, or a protocol number. */
+  readonly protocol: string | number;
+  /** Who sends the packet that opens the connection. */
+  readonly client?: ExpectedEndRequest | undefined;
+  /** To whom it is sent: in a cluster of servers a cluster address. */
+  readonly server?: ExpectedEndRequest | undefined;
+  /** Seconds until it ends, from 0.001 to 86400; default 60. */
+  readonly lifetime?: number | undefined;
+  /** It ends as soon as this node has seen it matched; default false. */
+  readonly once?: boolean | undefined;
+}
+
+/** An expectation, this node's or another's. */
+export interface ExpectationView {
+  readonly type: 'expectation';
+  /** Of the owner's making; with its name it is the only one. */
+  readonly id: number;
+  readonly owner: string;
+  readonly own: boolean;
+  readonly protocol: string;
+  readonly protocolNumber: number;
+  /** Null: any. */
+  readonly client: { readonly address: string | null; readonly port: number | null };
+  readonly server: { readonly address: string | null; readonly port: number | null };
+  readonly once: boolean;
+  /** `active`: matching connections are the owner's; it is coming or going otherwise. */
+  readonly state: 'pending' | 'active' | 'ending';
+  readonly expires: number;
+  /** Packets of unknown connection that have met it on this node. */
+  readonly matched: number;
+}
+
+/** Why an expectation is over. */
+export type ExpectationEnd = 'withdrawn' | 'expired' | 'matched' | 'failed' | 'life';
+
+/** The expectations in short. */
+export interface ExpectationsStatus {
+  readonly own: number;
+  readonly others: number;
+  /** This node's since the start: those that came about, and those that did not. */
+  readonly registered: number;
+  readonly refused: number;
+  /** Those that are over, by why. */
+  readonly ended: Readonly<Record<ExpectationEnd, number>>;
+}
+
 /** The allocation in full. */
 export interface AllocationView {
   readonly epoch: number;
@@ -346,6 +402,20 @@ export interface ReconcileView extends ReconcileSummary {
   readonly connections: readonly ReconciledConnection[];
 }
 
+/** What the FTP helper has done since the start. */
+export interface FtpStatus {
+  /** Data connections that control connections have announced. */
+  readonly announced: number;
+  /** Those announced for somebody else than the peer, which are not expected. */
+  readonly foreign: number;
+  /** Those that could not be expected. */
+  readonly failed: number;
+  /** Packets kept back until all nodes knew; that went on without; that were lost. */
+  readonly held: number;
+  readonly expired: number;
+  readonly dropped: number;
+}
+
 /** All of a node that speaks with others. */
 export interface ClusterStatus extends Status {
   /** The last comparison with the operating system's list; null without `tracking: os`. */
@@ -356,6 +426,9 @@ export interface ClusterStatus extends Status {
   readonly audit: AuditSummary;
   /** The nodes behind this dispatcher; only with topology dispatcher. */
   readonly dispatcher?: DispatchStatus;
+  readonly expectations: ExpectationsStatus;
+  /** Null without the helper. */
+  readonly ftp: FtpStatus | null;
 }
 
 /** How a node is to drain; what is left out comes from its configuration. */
@@ -417,6 +490,24 @@ export interface ClusterAdministered extends Administered {
    */
   reconcile(request?: ReconcileRequest): Promise<ReconcileView>;
   audit(): AuditView;
+  /**
+   * Makes connections this node's, whatever their bucket. When it resolves, all nodes know it: who
+   * is told of it now may connect.
+   *
+   * @throws FlowsieveError FLOWSIEVE_ARGUMENT for what cannot be expected; FLOWSIEVE_FULL when there
+   * is no room for more; FLOWSIEVE_STATE when another expectation has the same identifiers, or this
+   * node is no member; FLOWSIEVE_TIMEOUT when a member did not answer, and the expectation is gone
+   */
+  expect(request: ExpectationRequest): Promise<ExpectationView>;
+  /**
+   * Ends an expectation of this node. Connections that have met it stay.
+   *
+   * @throws FlowsieveError FLOWSIEVE_STATE when this node has none with that id; FLOWSIEVE_TIMEOUT
+   * when a member did not answer yet: it ends all the same
+   */
+  unexpect(id: number): Promise<void>;
+  /** All that this node knows of, its own and others'. */
+  expectations(): Promise<readonly ExpectationView[]>;
   /** The last ones, the newest last; bounded. */
   events(): readonly ClusterEvent[];
 }

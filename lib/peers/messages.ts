@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { expectedSentence, FlowsieveError } from '../errors/index.js';
 import type { Message, NodeState, View } from '../protocol/index.js';
 import { malformed, NAME_PATTERN, Reader, Writer } from './bytes.js';
+import { expectationSchemas } from './expected.js';
 
 /** The most bytes of a message: two views of 65536 buckets and thousands of members fit. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -190,6 +191,7 @@ export const messageSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('wish'), id: count, wish }),
   z.strictObject({ type: z.literal('report'), report }),
   z.strictObject({ type: z.literal('targets'), next: targets }),
+  ...expectationSchemas,
   z.strictObject({ type: z.literal('granted'), id: count, refused: sentence.nullable() }),
 ]);
 

@@ -246,6 +246,9 @@ export class Protocol implements Coordination {
         break;
       case 'report':
       case 'targets':
+      case 'expect':
+      case 'unexpect':
+      case 'expected':
         break;
       default:
         if (this.accepts(from, message.term)) this.ordered(from, message);

@@ -4,9 +4,10 @@
 // Times are milliseconds of the node's own monotonic clock, with fractions; epochs and terms are
 // counted.
 import type { Allocation } from '../allocation/index.js';
+import type { ExpectationMessage } from './expected.js';
 
 /** The version of everything that nodes say to each other; nodes of another version are refused. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** One life of a node under its name: a later one is larger. Milliseconds since the Unix epoch. */
 export type Incarnation = number;
@@ -224,6 +225,7 @@ export type Message =
   | { readonly type: 'report'; readonly report: Report }
   /** What the active dispatcher decides by: nothing that the core looks at either. */
   | { readonly type: 'targets'; readonly next: DispatchedTargets }
+  | ExpectationMessage
   | { readonly type: 'wish'; readonly id: number; readonly wish: Wish }
   | {
       readonly type: 'granted';

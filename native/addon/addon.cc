@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "addon/convert.h"
+#include "addon/detour_wrap.h"
 #include "addon/dispatch.h"
 #include "addon/engine_wrap.h"
 #include "addon/memory_node_wrap.h"
@@ -66,6 +67,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::define(env));
   exports.Set("MemoryNode", MemoryNodeWrap::define(env));
   exports.Set("WireChannel", WireChannelWrap::define(env));
+  exports.Set("FtpDetour", FtpDetourWrap::define(env));
   exports.Set("resetSockets", Napi::Function::New(env, reset_sockets_at));
   exports.Set("runInRealTime", Napi::Function::New(env, run_in_real_time_now));
   return exports;

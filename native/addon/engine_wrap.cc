@@ -192,7 +192,9 @@ Napi::Value EngineWrap::clear_contested(const Napi::CallbackInfo& info) {
 Napi::Value EngineWrap::expect(const Napi::CallbackInfo& info) {
   return ask_later(
       info.Env(),
-      [expectation = to_expectation(info[0])](Engine& engine) { return engine.expect(expectation); },
+      [expectation = to_expectation(info[0])](Engine& engine) {
+        return engine.expect(expectation);
+      },
       from_outcome);
 }
 

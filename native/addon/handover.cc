@@ -142,7 +142,7 @@ Expectation to_expectation(const Napi::Value& value) {
 }
 
 Napi::Value from_outcome(Napi::Env env, Expectations::Outcome outcome) {
-  static constexpr const char* kNames[] = {"done", "full", "nodeFull",
+  static constexpr const char* kNames[] = {"done",  "full",  "nodeFull",
                                            "masks", "taken", "malformed"};
   return Napi::String::New(env, kNames[static_cast<size_t>(outcome)]);
 }

@@ -15,24 +15,28 @@ constexpr size_t kShownBytes = 128;
 
 Napi::Function MemoryNodeWrap::define(Napi::Env env) {
   using Self = MemoryNodeWrap;
-  return DefineClass(
-      env, "MemoryNode",
-      {InstanceMethod<&Self::push>("push"), InstanceMethod<&Self::turn>("turn"),
-       InstanceMethod<&Self::age>("age"), InstanceMethod<&Self::close>("close"),
-       InstanceAccessor<&Self::backlog>("backlog"),
-       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
-       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
-       InstanceMethod<&Self::takeover>("takeover"),
-       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&Self::adopt>("adopt"),
-       InstanceMethod<&Self::clear_contested>("clearContested"),
-       InstanceMethod<&Self::expect>("expect"), InstanceMethod<&Self::unexpect>("unexpect"),
-       InstanceMethod<&Self::clear_expectations>("clearExpectations"),
-       InstanceMethod<&Self::expectations>("expectations"),
-       InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+  return DefineClass(env, "MemoryNode",
+                     {InstanceMethod<&Self::push>("push"),
+                      InstanceMethod<&Self::turn>("turn"),
+                      InstanceMethod<&Self::age>("age"),
+                      InstanceMethod<&Self::close>("close"),
+                      InstanceAccessor<&Self::backlog>("backlog"),
+                      InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+                      InstanceMethod<&Self::prepare>("prepare"),
+                      InstanceMethod<&Self::hold>("hold"),
+                      InstanceMethod<&Self::release>("release"),
+                      InstanceMethod<&Self::acquire>("acquire"),
+                      InstanceMethod<&Self::takeover>("takeover"),
+                      InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+                      InstanceMethod<&Self::adopt>("adopt"),
+                      InstanceMethod<&Self::clear_contested>("clearContested"),
+                      InstanceMethod<&Self::expect>("expect"),
+                      InstanceMethod<&Self::unexpect>("unexpect"),
+                      InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+                      InstanceMethod<&Self::expectations>("expectations"),
+                      InstanceMethod<&Self::export_list>("exportList"),
+                      InstanceMethod<&Self::import_list>("importList"),
+                      InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 MemoryNodeWrap::MemoryNodeWrap(const Napi::CallbackInfo& info)

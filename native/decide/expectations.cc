@@ -43,12 +43,12 @@ uint32_t order_of(const Expectation& expectation) {
   const uint32_t ports = static_cast<uint32_t>(std::popcount(expectation.exact));
   const uint32_t bits = expectation.source_prefix + expectation.destination_prefix + 16 * ports;
   const uint32_t family = expectation.key.family == Family::kIpv6;
-  return bits << 20 | uint32_t{expectation.source_prefix} << 12 |
-         uint32_t{expectation.exact} << 1 | family;
+  return bits << 20 | uint32_t{expectation.source_prefix} << 12 | uint32_t{expectation.exact} << 1 |
+         family;
 }
 
 uint64_t hash_of_id(NodeIndex owner, uint64_t id) {
-  uint64_t state = id ^ uint64_t{owner} << 48;
+  uint64_t state = id ^ uint64_t { owner } << 48;
   return splitmix64(state);
 }
 
@@ -203,9 +203,8 @@ const Expectation* Expectations::find(NodeIndex owner, uint64_t id) const {
 bool Expectations::add_mask(const Expectation& expectation) {
   const uint32_t order = order_of(expectation);
   const auto end = masks_.begin() + mask_count_;
-  const auto at = std::find_if(masks_.begin(), end, [&](const Mask& each) {
-    return each.order <= order;
-  });
+  const auto at =
+      std::find_if(masks_.begin(), end, [&](const Mask& each) { return each.order <= order; });
   if (at != end && at->order == order) {
     ++at->count;
     return true;

@@ -39,8 +39,8 @@ inline constexpr uint8_t kExactDestinationPort = 2;
 struct Expectation {
   /// From the client to the server, as an unknown packet runs. Zero where it may be anything.
   Key key;
-  uint64_t id = 0;       ///< of the owner's making; no two of one node are the same
-  Tick expires = 0;      ///< shown only: that it ends is said by its owner
+  uint64_t id = 0;   ///< of the owner's making; no two of one node are the same
+  Tick expires = 0;  ///< shown only: that it ends is said by its owner
   NodeIndex owner = 0;
   uint8_t source_prefix = 0;       ///< leading bits of the address: at most 32 or 128
   uint8_t destination_prefix = 0;  ///< the same
@@ -75,10 +75,10 @@ class Expectations {
 
   enum class Outcome : uint8_t {
     kDone,
-    kFull,        ///< kMax are there
-    kNodeFull,    ///< kOfNodeMax of this owner are
-    kMasks,       ///< it would need one mask more than kMasksMax
-    kTaken,       ///< another has the same identifiers
+    kFull,      ///< kMax are there
+    kNodeFull,  ///< kOfNodeMax of this owner are
+    kMasks,     ///< it would need one mask more than kMasksMax
+    kTaken,     ///< another has the same identifiers
     kMalformed,
   };
 

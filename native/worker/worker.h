@@ -148,8 +148,7 @@ class Worker : private ConnectionListener {
   /// Enters an expectation, or moves its state on. `room` becomes the worker's when it has none
   /// yet: memory is taken by the caller, not between two bursts. What was left to others while this
   /// node's own was pending is forgotten when that becomes active.
-  Expectations::Outcome expect(const Expectation& expectation,
-                               std::unique_ptr<Expectations>& room);
+  Expectations::Outcome expect(const Expectation& expectation, std::unique_ptr<Expectations>& room);
   /// It is over. What was left to its owner while it was ending is forgotten, unless the owner has
   /// said that it has it. False when it was not there.
   bool unexpect(NodeIndex owner, uint64_t id);

@@ -10,6 +10,8 @@ import type {
   CounterVocabulary,
   DrainRequest,
   DrainStatus,
+  ExpectationRequest,
+  ExpectationView,
   ReconcileRequest,
   ReconcileSummary,
   ReconcileView,
@@ -185,6 +187,14 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
       ],
       audit: { counting: 1, incomplete: 0, unlike: 0, exact: 4, differs: 0 },
       os: RECONCILED,
+      expectations: {
+        own: this.expected.length,
+        others: 2,
+        registered: 9,
+        refused: 1,
+        ended: { withdrawn: 1, expired: 2, matched: 3, failed: 0, life: 0 },
+      },
+      ftp: null,
     };
   }
 
@@ -248,6 +258,44 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
 
   audit(): AuditView {
     return this.audited;
+  }
+
+  expected: ExpectationView[] = [];
+
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    if (this.expected.length > 0) {
+      throw new FlowsieveError('FLOWSIEVE_FULL', 'Expected at most one expectation here.');
+    }
+    const end = (asked: ExpectationRequest['client']) => ({
+      address: asked?.address ?? null,
+      port: asked?.port ?? null,
+    });
+    const made: ExpectationView = {
+      type: 'expectation',
+      id: 1_700_000_000_123_001,
+      owner: 'node-1',
+      own: true,
+      protocol: String(request.protocol),
+      protocolNumber: 6,
+      client: end(request.client),
+      server: end(request.server),
+      once: request.once ?? false,
+      state: 'active',
+      expires: Date.now() / 1000 + (request.lifetime ?? 60),
+      matched: 0,
+    };
+    this.expected.push(made);
+    return made;
+  }
+
+  async unexpect(id: number): Promise<void> {
+    const known = this.expected.some((each) => each.id === id);
+    if (!known) throw new FlowsieveError('FLOWSIEVE_STATE', 'Expected an expectation.');
+    this.expected = this.expected.filter((each) => each.id !== id);
+  }
+
+  async expectations(): Promise<readonly ExpectationView[]> {
+    return this.expected;
   }
 
   events(): readonly ClusterEvent[] {

@@ -231,9 +231,8 @@ class PlainExpectations {
     });
   }
   void erase(NodeIndex owner, uint64_t id) {
-    std::erase_if(all_, [&](const Expectation& each) {
-      return each.owner == owner && each.id == id;
-    });
+    std::erase_if(all_,
+                  [&](const Expectation& each) { return each.owner == owner && each.id == id; });
   }
   std::pair<uint64_t, uint64_t> match(const Key& flow) const {
     std::vector<Expectation> matching;
@@ -256,10 +255,11 @@ class PlainExpectations {
 Key random_flow(std::mt19937_64& random) {
   const auto small = [&](uint64_t below) { return static_cast<uint16_t>(random() % below); };
   const bool six = random() % 3 == 0;
-  const std::string client = six ? "2001:db8:" + std::to_string(small(3)) + "::" + std::to_string(small(3))
-                                 : "10." + std::to_string(small(2)) + ".0." + std::to_string(small(4));
-  const std::string server = six ? "2001:db8::10" + std::to_string(small(2))
-                                 : "192.0.2.10" + std::to_string(small(2));
+  const std::string client =
+      six ? "2001:db8:" + std::to_string(small(3)) + "::" + std::to_string(small(3))
+          : "10." + std::to_string(small(2)) + ".0." + std::to_string(small(4));
+  const std::string server =
+      six ? "2001:db8::10" + std::to_string(small(2)) : "192.0.2.10" + std::to_string(small(2));
   const uint8_t protocol = random() % 4 ? 6 : 17;
   return key_of(protocol, client, small(4), server, small(4));
 }
