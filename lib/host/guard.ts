@@ -106,10 +106,7 @@ export async function undoGuard(change: HostChange): Promise<void> {
 }
 
 /** The whole transaction, as nft reads it. */
-export function guardScript(
-  options: CheckedOptions,
-  rules: readonly ResolvedRule[] = [],
-): string {
+export function guardScript(options: CheckedOptions, rules: readonly ResolvedRule[] = []): string {
   const passes = passLines(rules);
   const name = tableName(options.cluster);
   const ipv4 = options.addresses.filter((each) => each.family === 4);
@@ -126,7 +123,9 @@ export function guardScript(
     ...(passes.length > 0 ? ['  }'] : []),
     '  chain ingress {',
     `    type filter hook ingress device "${options.interface}" priority ${PRIORITY}; policy accept;`,
-    ...(passes.length > 0 ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules'] : []),
+    ...(passes.length > 0
+      ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules']
+      : []),
     '    ip daddr @addresses4 counter name ipv4 drop',
     '    ip6 daddr @addresses6 counter name ipv6 drop',
     '    arp operation request arp daddr ip @addresses4 counter name resolution4 drop',

@@ -147,7 +147,8 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
   const auto [bucket, claim] = rule(subject, context);
-  if (claim.refused) [[unlikely]] return refused();
+  if (claim.refused) [[unlikely]]
+    return refused();
   Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;

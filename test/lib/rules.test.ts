@@ -41,7 +41,12 @@ const textsOf = (config: Configuration): string[] =>
 describe('port rules in a configuration', () => {
   it('say in words what they mean', () => {
     const config = configured([
-      { addresses: ['192.0.2.100'], protocol: 'tcp', ports: [443, '8000-8099'], affinity: 'source' },
+      {
+        addresses: ['192.0.2.100'],
+        protocol: 'tcp',
+        ports: [443, '8000-8099'],
+        affinity: 'source',
+      },
       { protocol: 'tcp', ports: [25], do: 'single', nodes: ['node-2', 'node-1'] },
       { ports: ['1-1023'], do: 'refuse' },
       { protocol: 47, do: 'pass' },
@@ -70,19 +75,59 @@ describe('port rules in a configuration', () => {
   });
 
   for (const [what, rules, path, expected] of [
-    ['a range that runs backwards', [{ ports: ['8099-8000'] }], 'rules[0].ports[0]', /not above its last/],
+    [
+      'a range that runs backwards',
+      [{ ports: ['8099-8000'] }],
+      'rules[0].ports[0]',
+      /not above its last/,
+    ],
     ['a port beyond the last', [{ ports: [65_536] }], 'rules[0].ports[0]', /65535/],
     ['no ports at all', [{ ports: [] }], 'rules[0].ports', /1 to 512/],
     ['ports of ICMP', [{ protocol: 'icmp', ports: [1] }], 'rules[0].ports', /tcp, udp and sctp/],
     ['ports of another protocol', [{ protocol: 47, ports: [1] }], 'rules[0].ports', /protocol 47/],
-    ["an address that is not the cluster's", [{ addresses: ['192.0.2.1'] }], 'rules[0].addresses[0]', /cluster addresses/],
-    ['an unknown node', [{ do: 'single', nodes: ['node-4'] }], 'rules[0].nodes[0]', /node-1, node-2, node-3/],
-    ['a node twice', [{ do: 'single', nodes: ['node-1', 'node-1'] }], 'rules[0].nodes[1]', /not in the list yet/],
+    [
+      "an address that is not the cluster's",
+      [{ addresses: ['192.0.2.1'] }],
+      'rules[0].addresses[0]',
+      /cluster addresses/,
+    ],
+    [
+      'an unknown node',
+      [{ do: 'single', nodes: ['node-4'] }],
+      'rules[0].nodes[0]',
+      /node-1, node-2, node-3/,
+    ],
+    [
+      'a node twice',
+      [{ do: 'single', nodes: ['node-1', 'node-1'] }],
+      'rules[0].nodes[1]',
+      /not in the list yet/,
+    ],
     ['nodes for many', [{ nodes: ['node-1'] }], 'rules[0].nodes', /nothing with do distribute/],
-    ['affinity for one', [{ do: 'single', affinity: 'source' }], 'rules[0].affinity', /nothing with do single/],
-    ['a prefix without affinity', [{ prefix: { ipv4: 24 } }], 'rules[0].prefix', /affinity network/],
-    ['a prefix with another affinity', [{ affinity: 'source', prefix: {} }], 'rules[0].prefix', /with source/],
-    ['an action that is none', [{ do: 'reject' }], 'rules[0].do', /distribute, single, refuse, pass/],
+    [
+      'affinity for one',
+      [{ do: 'single', affinity: 'source' }],
+      'rules[0].affinity',
+      /nothing with do single/,
+    ],
+    [
+      'a prefix without affinity',
+      [{ prefix: { ipv4: 24 } }],
+      'rules[0].prefix',
+      /affinity network/,
+    ],
+    [
+      'a prefix with another affinity',
+      [{ affinity: 'source', prefix: {} }],
+      'rules[0].prefix',
+      /with source/,
+    ],
+    [
+      'an action that is none',
+      [{ do: 'reject' }],
+      'rules[0].do',
+      /distribute, single, refuse, pass/,
+    ],
     ['a protocol that is none', [{ protocol: 'http' }], 'rules[0].protocol', /0 to 255/],
     ['a key that is none', [{ port: 80 }], 'rules[0].port', /one of the keys/],
     ['too many rules', Array(65).fill({}), 'rules', /at most 64/],

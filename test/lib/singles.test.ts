@@ -88,7 +88,11 @@ describe('who has a single rule', () => {
   });
 
   it('may be a node of weight 0 when it is named, and otherwise only the last resort', () => {
-    const view = viewOf([member('node-1', 'member', 0), member('node-2', 'member', 0), member('node-3')]);
+    const view = viewOf([
+      member('node-1', 'member', 0),
+      member('node-2', 'member', 0),
+      member('node-3'),
+    ]);
     assert.deepEqual(ownersIn(view), ['node-2', 'node-3']);
   });
 

@@ -9,8 +9,18 @@ const REFUSED = 9002;
 const OWN_PORTS = 50_000;
 
 const SIDES = [
-  { family: 'IPv4', cluster: CLUSTER_IPV4, node: (n: number) => `192.0.2.${n}`, client: '192.0.2.200' },
-  { family: 'IPv6', cluster: CLUSTER_IPV6, node: (n: number) => `2001:db8::${n}`, client: '2001:db8::200' },
+  {
+    family: 'IPv4',
+    cluster: CLUSTER_IPV4,
+    node: (n: number) => `192.0.2.${n}`,
+    client: '192.0.2.200',
+  },
+  {
+    family: 'IPv6',
+    cluster: CLUSTER_IPV6,
+    node: (n: number) => `2001:db8::${n}`,
+    client: '2001:db8::200',
+  },
 ] as const;
 
 describe("a node's own address", () => {

@@ -3,7 +3,10 @@ import { fileURLToPath } from 'node:url';
 import type { Lab } from '../../lib/cli/demo/lab.js';
 import { type Child, CLUSTER_IPV4, CLUSTER_IPV6 } from './support.js';
 
-const TOOL = ['python3', fileURLToPath(new URL('../../../test/live/tools/ports.py', import.meta.url))];
+const TOOL = [
+  'python3',
+  fileURLToPath(new URL('../../../test/live/tools/ports.py', import.meta.url)),
+];
 
 /** What became of a connection. */
 export interface Greeted {
