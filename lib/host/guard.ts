@@ -115,10 +115,7 @@ export async function undoGuard(change: HostChange): Promise<void> {
 }
 
 /** The whole transaction, as nft reads it. */
-export function guardScript(
-  options: CheckedOptions,
-  rules: readonly ResolvedRule[] = [],
-): string {
+export function guardScript(options: CheckedOptions, rules: readonly ResolvedRule[] = []): string {
   const passes = passLines(rules);
   const name = tableName(options.cluster);
   const ipv4 = options.addresses.filter((each) => each.family === 4);
@@ -136,7 +133,9 @@ export function guardScript(
     '  chain ingress {',
     `    type filter hook ingress ${devicesOf(options)} priority ${PRIORITY}; policy accept;`,
     ...linkRules(options),
-    ...(passes.length > 0 ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules'] : []),
+    ...(passes.length > 0
+      ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules']
+      : []),
     '    ip daddr @addresses4 counter name ipv4 drop',
     '    ip6 daddr @addresses6 counter name ipv6 drop',
     '    arp operation request arp daddr ip @addresses4 counter name resolution4 drop',

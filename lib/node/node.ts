@@ -24,7 +24,6 @@ import {
 import type { Peers } from '../peers/index.js';
 import {
   isLiving,
-  type ListKind,
   type Message,
   type Notice,
   Protocol,

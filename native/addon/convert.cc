@@ -89,10 +89,9 @@ DistributionOptions to_distribution(const Napi::Object& from) {
 std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& distribution) {
   const auto owners = value.As<Napi::Uint16Array>();
   if (owners.ElementLength() != distribution.owned_buckets()) {
-    refuse(value.Env(), "Expected one owner for each of " +
-                            std::to_string(distribution.owned_buckets()) +
-                            " buckets but received " + std::to_string(owners.ElementLength()) +
-                            ".");
+    refuse(value.Env(),
+           "Expected one owner for each of " + std::to_string(distribution.owned_buckets()) +
+               " buckets but received " + std::to_string(owners.ElementLength()) + ".");
   }
   std::vector<NodeIndex> owner(owners.Data(), owners.Data() + owners.ElementLength());
   owner.resize(distribution.buckets_in_all(), kNobody);

@@ -41,7 +41,8 @@ std::vector<PortRange> to_port_ranges(const Napi::Value& value) {
   std::vector<PortRange> ranges(numbers.ElementLength() / 2);
   for (size_t i = 0; i < ranges.size(); ++i) {
     ranges[i] = {numbers[2 * i], numbers[2 * i + 1]};
-    if (ranges[i].first > ranges[i].last) refuse(value.Env(), "Expected ascending ports in a rule.");
+    if (ranges[i].first > ranges[i].last)
+      refuse(value.Env(), "Expected ascending ports in a rule.");
   }
   return ranges;
 }
@@ -77,8 +78,8 @@ std::vector<Rule> to_rules(const Napi::Value& value) {
   }
   if (ranges > RuleTable::kPortRangesMax) {
     refuse(value.Env(), "Expected at most " + std::to_string(RuleTable::kPortRangesMax) +
-                            " ranges of ports in all rules but received " +
-                            std::to_string(ranges) + ".");
+                            " ranges of ports in all rules but received " + std::to_string(ranges) +
+                            ".");
   }
   return rules;
 }

@@ -69,7 +69,7 @@ struct DistributionOptions {
   /// Both directions of a connection hash alike. A field that is selected on one side then counts
   /// on both, and of two prefixes the shorter: otherwise the promise could not be kept.
   bool symmetric = false;
-  uint32_t buckets = 256;  ///< a power of two, 2^4 … 2^16
+  uint32_t buckets = 256;     ///< a power of two, 2^4 … 2^16
   std::vector<Rule> rules{};  ///< as RuleTable takes them; none goes with `symmetric`
 };
 
@@ -97,7 +97,8 @@ class Distribution {
   uint64_t hash(const HeaderFields& fields) const;
   /// 0 … buckets-1 by the hash; from there on by rules, see above.
   uint32_t bucket(const HeaderFields& fields) const {
-    if (rules_) [[unlikely]] return bucket_by_rule(fields);
+    if (rules_) [[unlikely]]
+      return bucket_by_rule(fields);
     return bucket_of(hash(base_, fields));
   }
   /// How many values bucket() can have: the least size of Allocation::owner.

@@ -14,8 +14,10 @@ bool contains(const std::vector<T>& list, const T& value) {
 /// The rule matches this address and protocol, whatever the port. Null: an address, or a protocol,
 /// that no rule names.
 bool matches(const Rule& rule, const Address* address, std::optional<uint8_t> protocol) {
-  const bool address_fits = rule.addresses.empty() || (address && contains(rule.addresses, *address));
-  const bool protocol_fits = rule.protocols.empty() || (protocol && contains(rule.protocols, *protocol));
+  const bool address_fits =
+      rule.addresses.empty() || (address && contains(rule.addresses, *address));
+  const bool protocol_fits =
+      rule.protocols.empty() || (protocol && contains(rule.protocols, *protocol));
   const bool ports_fit = rule.ports.empty() || (protocol && has_ports(*protocol));
   return address_fits && protocol_fits && ports_fit;
 }

@@ -27,7 +27,8 @@ bool is_same(const Distribution& one, const Distribution& other) {
   const auto& [hash2, key2, fields2, s4b, s6b, d4b, d6b, symmetric2, buckets2, rules2] =
       other.options();
   return hash1 == hash2 && key1 == key2 && fields1 == fields2 && s4a == s4b && s6a == s6b &&
-         d4a == d4b && d6a == d6b && symmetric1 == symmetric2 && buckets1 == buckets2 && rules1 == rules2;
+         d4a == d4b && d6a == d6b && symmetric1 == symmetric2 && buckets1 == buckets2 &&
+         rules1 == rules2;
 }
 
 }  // namespace flowsieve

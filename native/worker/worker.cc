@@ -141,7 +141,8 @@ void Worker::decide_frame(size_t i, Source& source) {
     trace.packet.drop = Drop::kLeaseOver;
     counters_.drop(Drop::kLeaseOver);
   }
-  if (trace.decision.refused) [[unlikely]] note_refused(trace.packet);
+  if (trace.decision.refused) [[unlikely]]
+    note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) {
     queue(frames_[i], trace.packet, trace.decision);
@@ -211,7 +212,8 @@ void Worker::follow_fragment(size_t i, Source& source) {
     return;
   }
   trace.decision = decide_follower(frames_[i], packet, *datagram);
-  if (trace.decision.refused) [[unlikely]] note_refused(packet);
+  if (trace.decision.refused) [[unlikely]]
+    note_refused(packet);
   settle(frames_[i], packet, trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) {
     queue(frames_[i], packet, trace.decision);
@@ -253,7 +255,8 @@ void Worker::first_fragment(const Packet& packet, const Decision& decision) {
     std::memcpy(&frame.offload, held.extra.data(), sizeof(frame.offload));
     Packet later = held.packet;
     const Decision follower = decide_follower(frame, later, datagram);
-    if (follower.refused) [[unlikely]] note_refused(later);
+    if (follower.refused) [[unlikely]]
+      note_refused(later);
     settle(frame, later, follower);
     // At once, since the held bytes die with the release.
     const Accepted accepted{&frame, later.ip_offset, later.ip_bytes, follower.owner};

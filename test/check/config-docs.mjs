@@ -27,6 +27,9 @@ nodes:
 interface: eth0
 link: multicast
 distribution: { hash: siphash, fields: [source, sourcePort, destination, destinationPort], buckets: 256 }
+rules:                             # the first that matches decides; without rules everything is distributed
+  - { protocol: tcp, ports: [443, "8000-8099"], affinity: source }
+  - { protocol: tcp, ports: [5432], do: single, nodes: [node-2, node-1] }
 tracking: observe
 tables: { connections: 1000000, openingShare: 0.25 }
 timeouts: { tcp: { opening: 30, established: 7440, closing: 20 } }

@@ -55,9 +55,8 @@ void check(const Distribution& distribution, const std::vector<Rule>& rules, uin
     demand(bucket < buckets);
   } else if (rules[expected].action == RuleAction::kSingle) {
     const auto end = rules.begin() + expected;
-    const auto before = std::count_if(rules.begin(), end, [](const Rule& rule) {
-      return rule.action == RuleAction::kSingle;
-    });
+    const auto before = std::count_if(
+        rules.begin(), end, [](const Rule& rule) { return rule.action == RuleAction::kSingle; });
     demand(bucket == buckets + static_cast<uint32_t>(before));
   } else {
     demand(distribution.is_nobodys(bucket) && bucket >= distribution.owned_buckets());

@@ -18,7 +18,8 @@ inline uint16_t find_rule(const std::vector<flowsieve::Rule>& rules,
     for (const auto& each : rule.addresses) address |= each == destination;
     for (const uint8_t each : rule.protocols) number |= each == protocol;
     const bool ports = protocol == 6 || protocol == 17 || protocol == 132;
-    for (const auto& each : rule.ports) in_range |= ports && port >= each.first && port <= each.last;
+    for (const auto& each : rule.ports)
+      in_range |= ports && port >= each.first && port <= each.last;
     if (address && number && in_range) return static_cast<uint16_t>(i);
   }
   return UINT16_MAX;

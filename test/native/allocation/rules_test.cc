@@ -57,8 +57,8 @@ TEST_CASE("ports are those of TCP, UDP and SCTP alone") {
 }
 
 TEST_CASE("a rule without ports matches whatever has none, and one with an address only that") {
-  const RuleTable table({{.addresses = {ipv4(100)}, .protocols = {1, 58}},
-                         {.addresses = {ipv4(101), ipv4(102)}}});
+  const RuleTable table(
+      {{.addresses = {ipv4(100)}, .protocols = {1, 58}}, {.addresses = {ipv4(101), ipv4(102)}}});
   CHECK(table.find(ipv4(100), 1, 0) == 0);
   CHECK(table.find(ipv4(100), 6, 80) == RuleTable::kNoRule);
   CHECK(table.find(ipv4(102), 47, 0) == 1);

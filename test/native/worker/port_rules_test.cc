@@ -36,7 +36,8 @@ const Rule kRefuseWeb{.protocols = {6, 17}, .ports = {{kWeb, kWeb}}, .action = R
 const Rule kSingleWeb{.protocols = {6}, .ports = {{kWeb, kWeb}}, .action = RuleAction::kSingle};
 const Rule kPassWeb{.protocols = {6, 17}, .ports = {{kWeb, kWeb}}, .action = RuleAction::kPass};
 
-PacketBuilder udp_from(const std::string& from, const std::string& to, uint16_t port, uint16_t to_port) {
+PacketBuilder udp_from(const std::string& from, const std::string& to, uint16_t port,
+                       uint16_t to_port) {
   return PacketBuilder::ethernet().ipv4(from, to).udp(port, to_port).payload(10);
 }
 
@@ -239,7 +240,8 @@ TEST_CASE("what the guard cannot tell apart of a passed connection is handed in"
   }
   SUBCASE("behind an authentication header of IPv4, but not of IPv6") {
     CHECK(node.see(base().ah().tcp(40000, kWeb).syn(), 1).decision.verdict == Verdict::kDeliver);
-    const auto ipv6 = PacketBuilder::ethernet().ipv6("2001:db8::7", kCluster6).ah().tcp(40000, kWeb);
+    const auto ipv6 =
+        PacketBuilder::ethernet().ipv6("2001:db8::7", kCluster6).ah().tcp(40000, kWeb);
     CHECK(node.see(PacketBuilder(ipv6).syn(), 1).decision.verdict == Verdict::kPass);
   }
   SUBCASE("behind two VLAN tags, but not one") {
