@@ -10,7 +10,12 @@ import {
   readAll,
   readFlow,
 } from '../native/index.js';
-import type { ReconciledConnection, ReconcileRequest, ReconcileSummary, ReconcileView } from './types.js';
+import type {
+  ReconciledConnection,
+  ReconcileRequest,
+  ReconcileSummary,
+  ReconcileView,
+} from './types.js';
 
 // `tracking: os`: the own table and what the operating system has open, compared again and again
 // (docs/decisions/os-list.md). The engine does it; here it is asked to, in time.
@@ -115,7 +120,8 @@ export class Reconciler {
       this.failed = false;
     } catch (error) {
       // Said once: it would fail every few seconds.
-      if (!this.failed) this.logger.error({ err: error }, 'reading the list of open sockets failed');
+      if (!this.failed)
+        this.logger.error({ err: error }, 'reading the list of open sockets failed');
       this.failed = true;
     }
   }

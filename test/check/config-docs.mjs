@@ -99,6 +99,8 @@ ${[...rows('', configurationSchema)].join('\n')}
 - \`quorum: paths\` is for at most two nodes. \`sync.failAfter\` is at least two heartbeats, \`sync.guard\` less than \`sync.hold\`.
 - Where nodes speak to each other (\`sync\`, or else \`address\`) is each node's only one, and never a cluster address.
 - \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
+- \`os\` counts only with \`tracking: os\` ([what it does](../decisions/os-list.md)). \`os.match\` names each identifier once, and with
+  one missing nothing is restored.
 - \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
 
 ## The hash key
@@ -140,7 +142,7 @@ A hash key that is derived from the secret changes with it, when the last node h
 
 ## What this version does not run
 
-\`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
+\`topology: dispatcher\` and \`role: gateway\` are refused.
 `;
 }
 
