@@ -102,7 +102,9 @@ export class Reconciler {
    */
   async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
     if (this.config.tracking !== 'os') {
-      const message = `Expected tracking os for a comparison with the operating system's list but received ${this.config.tracking}.`;
+      const message =
+        `Expected tracking os for a comparison with the operating system's list but received ` +
+        `${this.config.tracking}.`;
       throw new FlowsieveError('FLOWSIEVE_STATE', message, { path: 'tracking' });
     }
     if (!this.settled()) {

@@ -48,8 +48,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::export_list>("exportList"),
        InstanceMethod<&Self::import_list>("importList"),
        InstanceMethod<&Self::connections>("connections"),
-       InstanceMethod<&Self::reconcile>("reconcile"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+       InstanceMethod<&Self::reconcile>("reconcile"), InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {

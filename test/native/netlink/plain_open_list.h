@@ -1,5 +1,5 @@
-// The plain twin of OpenList: keeps everything as it was told, and compares identifier by identifier
-// at each question.
+// The plain twin of OpenList: keeps everything as it was told, and compares identifier by
+// identifier at each question.
 #pragma once
 
 #include <vector>
