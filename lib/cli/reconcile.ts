@@ -38,7 +38,8 @@ function printReconciled(view: ReconcileView): void {
 /** A comparison in one line. */
 export function reconcileText(summary: ReconcileSummary): string {
   const { checked, dropped, closed, restored, unmatched, noRoom, left, sockets, tracked } = summary;
-  const system = `${sockets} sockets${summary.conntrack ? ` and ${tracked} translated connections` : ''}`;
+  const translated = summary.conntrack ? ` and ${tracked} translated connections` : '';
+  const system = `${sockets} sockets${translated}`;
   const parts = [
     `${dropped} dropped`,
     `${closed} closed but kept`,

@@ -562,13 +562,10 @@ const os = z.strictObject({
     expected: 'a number of seconds from 0.1 to 3600',
     text: "with `tracking: os`: seconds between two comparisons with the operating system's list",
   }).default(5),
-  match: note(
-    z.array(oneOf(IDENTIFIERS, 'an identifier that is the same in both')).min(3).max(4),
-    {
-      expected: `a list of 3 or 4 of ${IDENTIFIERS.join(', ')}`,
-      text: 'the identifiers that the application leaves as they were; one of the four may be missing',
-    },
-  ).default([...IDENTIFIERS]),
+  match: note(z.array(oneOf(IDENTIFIERS, 'an identifier that is the same in both')).min(3).max(4), {
+    expected: `a list of 3 or 4 of ${IDENTIFIERS.join(', ')}`,
+    text: 'the identifiers that the application leaves as they were; one of the four may be missing',
+  }).default([...IDENTIFIERS]),
   conntrack: note(z.union([z.literal('auto'), z.boolean()]), {
     expected: 'auto, true or false',
     text: 'whether the connections that the kernel translates are looked up under their original addresses; auto: where it can list them',

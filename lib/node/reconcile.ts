@@ -10,7 +10,12 @@ import {
   readAll,
   readFlow,
 } from '../native/index.js';
-import type { ReconciledConnection, ReconcileRequest, ReconcileSummary, ReconcileView } from './types.js';
+import type {
+  ReconciledConnection,
+  ReconcileRequest,
+  ReconcileSummary,
+  ReconcileView,
+} from './types.js';
 
 // `tracking: os`: the own table and what the operating system has open, compared again and again
 // (docs/decisions/os-list.md). The engine does it; here it is asked to, in time.
@@ -97,7 +102,9 @@ export class Reconciler {
    */
   async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
     if (this.config.tracking !== 'os') {
-      const message = `Expected tracking os for a comparison with the operating system's list but received ${this.config.tracking}.`;
+      const message =
+        `Expected tracking os for a comparison with the operating system's list but received ` +
+        `${this.config.tracking}.`;
       throw new FlowsieveError('FLOWSIEVE_STATE', message, { path: 'tracking' });
     }
     if (!this.settled()) {
@@ -115,7 +122,8 @@ export class Reconciler {
       this.failed = false;
     } catch (error) {
       // Said once: it would fail every few seconds.
-      if (!this.failed) this.logger.error({ err: error }, 'reading the list of open sockets failed');
+      if (!this.failed)
+        this.logger.error({ err: error }, 'reading the list of open sockets failed');
       this.failed = true;
     }
   }

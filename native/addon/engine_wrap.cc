@@ -72,8 +72,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::set_hops>("setHops"),
        InstanceMethod<&Self::set_active_until>("setActiveUntil"),
        InstanceMethod<&Self::connections>("connections"),
-       InstanceMethod<&Self::reconcile>("reconcile"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+       InstanceMethod<&Self::reconcile>("reconcile"), InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {

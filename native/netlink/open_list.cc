@@ -97,11 +97,11 @@ void OpenList::add(const OpenSocket& socket) {
     }
     return;
   }
-  open_.add(hash_of(stored(key)));
+  open_.add(hash_of(key));
   const bool lingers =
       socket.state == SocketState::kTimeWait || socket.state == SocketState::kClose;
   if (!lingers && key.protocol != kProtocolSctp && scope_.contains(key.destination)) {
-    restore(stored(key), status_of(is_half_open(socket.state)));
+    restore(key, status_of(is_half_open(socket.state)));
   }
 }
 
@@ -112,9 +112,8 @@ void OpenList::add(const TrackedConnection& connection, bool local) {
     const Key translated = connection.translated();
     if (!open_.contains(hash_of(translated)) && !is_bound(translated)) return;
   }
-  const Key key = stored(connection.original);
-  open_.add(hash_of(key));
-  restore(key, status_of(is_half_open(connection)));
+  open_.add(hash_of(connection.original));
+  restore(connection.original, status_of(is_half_open(connection)));
 }
 
 bool OpenList::is_bound(const Key& key) const {

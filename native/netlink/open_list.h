@@ -8,6 +8,9 @@
 // A key is held as its 64-bit hash under a secret seed, eight bytes each: two keys with one hash
 // keep an entry that has no socket any more, and never drop one that has.
 //
+// A socket's key runs from its remote end to its own, and so does a key in the table of a server:
+// client -> server. A gateway's tables, which know no such order, are not compared.
+//
 // Made by one thread; when it is made, any number of them may ask it.
 #pragma once
 
@@ -56,7 +59,7 @@ class HashSet {
 
 class OpenList {
  public:
-  /// `scope`: whose connections are meant. `seed`: nobody outside may know it.
+  /// `scope`: of addresses, whose connections are meant. `seed`: nobody outside may know it.
   OpenList(const Scope& scope, const MatchFields& match, uint64_t seed)
       : scope_(scope), match_(match), hash_(seed) {}
 
@@ -79,7 +82,6 @@ class OpenList {
   size_t size() const { return open_.size(); }
 
  private:
-  Key stored(const Key& key) const { return scope_.stores_reversed(key) ? reversed(key) : key; }
   uint64_t hash_of(const Key& key) const;
   uint64_t hash_of_end(const Key& key, bool any_address) const;
   bool is_bound(const Key& key) const;

@@ -104,6 +104,8 @@ ${[...rows('', configurationSchema)].join('\n')}
 - \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
 - Config ids of \`quic.configs\` are each other's only ones; server id and nonce have 19 octets together at most; \`keyFile\` is not given with
   \`encrypted: false\`. No two nodes have server ids that one of the configs cannot tell apart.
+- \`os\` counts only with \`tracking: os\` ([what it does](../decisions/os-list.md)). \`os.match\` names each identifier once, and with
+  one missing nothing is restored.
 - \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
 
 ## The hash key
@@ -156,7 +158,7 @@ A hash key that is derived from the secret changes with it, when the last node h
 
 ## What this version does not run
 
-\`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
+\`topology: dispatcher\` and \`role: gateway\` are refused.
 `;
 }
 

@@ -156,9 +156,31 @@ describe('administration of a node that speaks with others', () => {
     });
   }
 
+  it('compares when it is told to, and says what came of it', async () => {
+    await start(node);
+    const view = await client.reconcile({ dryRun: true, limit: 1 });
+    assert.deepEqual(node.reconciled, [{ dryRun: true, limit: 1 }]);
+    assert.equal(view.dryRun, true);
+    assert.deepEqual(
+      view.connections.map(({ outcome }) => outcome),
+      ['dropped'],
+    );
+    assert.equal((await ask('POST', '/reconcile')).status, 200);
+    for (const [body, sentence] of [
+      ['{"dryRun":"yes"}', /^Expected true or false for dryRun but received "yes"\.$/],
+      ['{"limit":10001}', /^Expected an integer from 0 to 10000 for limit but received 10001\.$/],
+      ['{"every":5}', /^Expected a map of dryRun, limit for the request but received "every"\.$/],
+    ] as const) {
+      const { status, message } = await ask('POST', '/reconcile', body);
+      assert.equal(status, 400);
+      assert.match(message, sentence);
+    }
+    assert.equal(node.reconciled.length, 2);
+  });
+
   it('does nothing at a GET, and refuses bodies that are no JSON', async () => {
     await start(node);
-    for (const path of ['/drain', '/resume', '/weight']) {
+    for (const path of ['/drain', '/resume', '/weight', '/reconcile']) {
       const { status, allow, message } = await ask('GET', path);
       assert.deepEqual([status, allow], [405, 'POST']);
       assert.equal(message, `Expected POST ${path} but received GET ${path}.`);
@@ -178,7 +200,7 @@ describe('administration of a node that speaks with others', () => {
   it('is not open to whoever reaches the port', async () => {
     await start(node, true);
     const where = { host: '127.0.0.1', port: server.httpPort };
-    for (const path of ['/drain', '/resume', '/weight']) {
+    for (const path of ['/drain', '/resume', '/weight', '/reconcile']) {
       assert.equal((await ask('POST', path, '{}', where)).status, 404);
     }
     for (const path of ['/audit', '/events']) {

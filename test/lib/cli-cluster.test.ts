@@ -99,6 +99,43 @@ describe('the commands for a running cluster', function () {
     });
   });
 
+  describe('reconcile', () => {
+    it('says what was compared, and names the connections that changed', async () => {
+      const { status, out, err } = await flowsieve('reconcile', '-c', file);
+      assert.deepEqual([status, err], [0, '']);
+      assert.deepEqual(node.reconciled, [{ limit: 100 }]);
+      const lines = out.trimEnd().split('\n');
+      assert.equal(
+        lines[0],
+        '40 own connections compared with 44 sockets and 3 translated connections: ' +
+          '1 dropped, 0 closed but kept, 1 restored, 0 unmatched',
+      );
+      assert.match(lines[2] ?? '', /^was +protocol +client +server$/);
+      assert.match(lines[3] ?? '', /^dropped +tcp +10\.0\.0\.1:40000 +192\.0\.2\.100:80$/);
+      assert.match(lines[4] ?? '', /^restored +tcp +10\.0\.0\.1:40001 +192\.0\.2\.100:80$/);
+    });
+
+    it('with --dry-run says what would be', async () => {
+      const { out } = await flowsieve('reconcile', '-c', file, '--dry-run', '--limit', '1');
+      assert.deepEqual(node.reconciled, [{ dryRun: true, limit: 1 }]);
+      assert.match(out, / \(dry run: nothing was changed\)$/m);
+      assert.match(out, /^would be +protocol/m);
+      assert.doesNotMatch(out, /40001/);
+    });
+
+    it('says everything as JSON, and with the status how the last round went', async () => {
+      const [view] = json((await flowsieve('reconcile', '-c', file, '--json')).out);
+      assert.equal(view?.['checked'], 40);
+      assert.equal((view as { connections?: unknown[] }).connections?.length, 2);
+      const { out } = await flowsieve('status', '-c', file);
+      assert.match(out, /^open +.* ago: 40 own connections compared/m);
+    });
+
+    it('refuses a limit that is none', async () => {
+      assert.equal((await flowsieve('reconcile', '-c', file, '--limit', '-1')).status, 2);
+    });
+  });
+
   describe('drain', () => {
     it('begins and ends at once without --wait', async () => {
       const { status, out } = await flowsieve('drain', '-c', file, '--deadline', '60');

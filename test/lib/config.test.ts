@@ -231,7 +231,14 @@ describe('configuration: what is refused', () => {
     ['deliver.device', { interface: 'flowsieve0' }],
     ['topology', { topology: 'dispatcher' }],
     ['role', { role: 'router' }],
-    ['tracking', { tracking: 'os' }],
+    ['tracking', { tracking: 'kernel' }],
+    ['os.every', { os: { every: 0 } }],
+    ['os.match', { os: { match: ['source', 'sourcePort'] } }],
+    ['os.match[0]', { os: { match: ['protocol', 'source', 'sourcePort'] } }],
+    ['os.match[2]', { os: { match: ['source', 'sourcePort', 'source'] } }],
+    ['os.conntrack', { os: { conntrack: 'maybe' } }],
+    ['os.dryRun', { os: { dryRun: 1 } }],
+    ['os.interval', { os: { interval: 5 } }],
     ['distribution.hash', { distribution: { hash: 'md5' } }],
     ['distribution.fields', { distribution: { fields: [] } }],
     ['distribution.fields[0]', { distribution: { fields: ['ttl'] } }],
@@ -297,8 +304,8 @@ describe('configuration: what is refused', () => {
   }
 
   it('what a later version will have is said to be missing here', () => {
-    const problems = refused({ topology: 'dispatcher', tracking: 'os' });
-    assert.deepEqual([...problems.keys()], ['topology', 'tracking']);
+    const problems = refused({ topology: 'dispatcher' });
+    assert.deepEqual([...problems.keys()], ['topology']);
     for (const message of problems.values())
       assert.match(message, /which this version does not have\.$/);
   });

@@ -1,5 +1,5 @@
-// The plain twin of OpenList: keeps everything as it was told, and compares identifier by identifier
-// at each question.
+// The plain twin of OpenList: keeps everything as it was told, and compares identifier by
+// identifier at each question.
 #pragma once
 
 #include <vector>
@@ -60,14 +60,7 @@ class PlainOpenList {
   }
 
   bool keeps_open(const OpenSocket& socket, const Key& key) const {
-    // Either end of a socket may be the cluster's: a key has the client first.
-    if (!socket.any_remote) {
-      bool destination_ours = false;
-      for (const Address& address : cluster_) {
-        destination_ours |= socket.key.destination == address;
-      }
-      return agrees(destination_ours ? socket.key : reversed(socket.key), key);
-    }
+    if (!socket.any_remote) return agrees(socket.key, key);
     if (key.protocol != 17 || socket.key.protocol != 17) return false;
     if (match_.destination_port && socket.key.destination_port != key.destination_port) {
       return false;
