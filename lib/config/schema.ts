@@ -272,8 +272,10 @@ const node = z.strictObject({
       text: 'its share of the buckets beside the other weights; 0: none',
     },
   ).default(1),
-  forward: oneOf(FORWARDS, 'dispatcher: how packets get to it, where that is not as to all')
-    .optional(),
+  forward: oneOf(
+    FORWARDS,
+    'dispatcher: how packets get to it, where that is not as to all',
+  ).optional(),
   health: nodeHealth.optional(),
 });
 

@@ -24,6 +24,15 @@ import { applySysctls, planCapture, planTun, undoSysctl } from './sysctls.js';
 export { GUARD_RULES, type GuardCounter, type GuardRule, type GuardStatus } from './guard.js';
 export type { ChangeKind, HostChange } from './journal.js';
 export type { HostOptions } from './options.js';
+export {
+  type Device,
+  missingOf,
+  type ReceiverFacts,
+  type Receiving,
+  readDevices,
+  readGue,
+  receiverFacts,
+} from './receiver.js';
 
 /** What one flowsieve process has set on this host. */
 export class Host {

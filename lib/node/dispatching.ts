@@ -9,7 +9,12 @@ import {
   type TargetsState,
 } from '../dispatch/index.js';
 import type { Logger } from '../log/index.js';
-import { awaitNative, type NativeEngine, type NodeIndexes, nativeCriteria } from '../native/index.js';
+import {
+  awaitNative,
+  type NativeEngine,
+  type NodeIndexes,
+  nativeCriteria,
+} from '../native/index.js';
 import type { DispatcherPlane } from './dispatcher-plane.js';
 import type { AllocationView } from './types.js';
 

@@ -229,7 +229,9 @@ describe('configuration: what is refused', () => {
     ['interface', { interface: 'eth 0' }],
     ['deliver.device', { deliver: { device: 'up/down' } }],
     ['deliver.device', { interface: 'flowsieve0' }],
-    ['topology', { topology: 'dispatcher' }],
+    ['topology', { topology: 'relay' }],
+    ['nodes', { topology: 'dispatcher' }],
+    ['dispatcher', { dispatcher: { forward: 'mac' } }],
     ['role', { role: 'gateway' }],
     ['tracking', { tracking: 'os' }],
     ['distribution.hash', { distribution: { hash: 'md5' } }],
@@ -297,8 +299,8 @@ describe('configuration: what is refused', () => {
   }
 
   it('what a later version will have is said to be missing here', () => {
-    const problems = refused({ topology: 'dispatcher', role: 'gateway', tracking: 'os' });
-    assert.deepEqual([...problems.keys()], ['topology', 'role', 'tracking']);
+    const problems = refused({ role: 'gateway', tracking: 'os' });
+    assert.deepEqual([...problems.keys()], ['role', 'tracking']);
     for (const message of problems.values())
       assert.match(message, /which this version does not have\.$/);
   });
