@@ -22,6 +22,7 @@ import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { type QuicIdCommandOptions, quicIdCommand } from './quic-id.js';
 import { type ReconcileCommandOptions, reconcileCommand } from './reconcile.js';
+import { receiverCommand } from './receiver.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 import { type SimulateCommandOptions, simulateCommand } from './simulate.js';
@@ -70,6 +71,13 @@ function program(): Command {
     .description('say what is wrong with a configuration, or what it means')
     .option(...JSON_OUTPUT)
     .action(checkCommand);
+  root
+    .command('receiver <file> <node>')
+    .description('on a node behind a dispatcher: what it lacks to receive; 1 when something')
+    .option(...JSON_OUTPUT)
+    .action(async (file: string, node: string, options: { json?: boolean }) => {
+      process.exitCode = await receiverCommand(file, node, options);
+    });
   root
     .command('replay <pcap>')
     .description('the connections of a capture, and whose they are')

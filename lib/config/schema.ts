@@ -5,7 +5,7 @@ import { canonicalAddress, isAddress, isLinkAddress } from './addresses.js';
 // docs/reference/configuration.md come from here.
 //
 // Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in
-// the documentation, and so cannot differ. `refused` are values that a later version will take.
+// the documentation, and so cannot differ.
 
 /** What a leaf of the schema says about itself. */
 export interface LeafNotes {
@@ -15,8 +15,6 @@ export interface LeafNotes {
   readonly text: string;
   /** The default when it depends on other keys and therefore is not in the schema. */
   readonly derived?: string;
-  /** Values that a later version will take. */
-  readonly refused?: readonly string[];
   /** True for values that no message may repeat. */
   readonly confidential?: boolean;
 }
@@ -61,14 +59,12 @@ function integer(min: number, max: number, text: string) {
 function oneOf<const T extends readonly string[]>(
   values: T,
   text: string,
-  refused?: string[],
   derived?: string,
 ) {
   const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
   return note(z.enum(values), {
     expected,
     text,
-    ...(refused ? { refused } : {}),
     ...(derived ? { derived } : {}),
   });
 }
@@ -321,8 +317,10 @@ const node = z.strictObject({
       text: 'its share of the buckets beside the other weights; 0: none',
     },
   ).default(1),
-  forward: oneOf(FORWARDS, 'dispatcher: how packets get to it, where that is not as to all')
-    .optional(),
+  forward: oneOf(
+    FORWARDS,
+    'dispatcher: how packets get to it, where that is not as to all',
+  ).optional(),
   health: nodeHealth.optional(),
   serverId: note(z.string().regex(/^([0-9a-f]{2}){1,15}$/i), {
     expected: '2 to 30 hexadecimal digits',
@@ -653,7 +651,6 @@ export const configurationSchema = z.strictObject({
   link: oneOf(
     ['multicast', 'unicast', 'none'],
     'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
-    undefined,
     'multicast; with topology dispatcher unicast',
   ).optional(),
   linkAddress: linkAddress(

@@ -29,7 +29,12 @@ function* distributionWarnings({ distribution, secret, nodes }: Unwarned): Gener
   }
 }
 
-function* clusterWarnings({ elements: nodes, secret, quorum, cluster }: Unwarned): Generator<string> {
+function* clusterWarnings({
+  elements: nodes,
+  secret,
+  quorum,
+  cluster,
+}: Unwarned): Generator<string> {
   if (nodes.length < 2) return;
   if (!secret) {
     yield `WITHOUT secret EVERYBODY WHO KNOWS THE NAME ${cluster} CAN SPEAK TO THE NODES AS ONE OF THEM: ` +

@@ -103,8 +103,13 @@ export class Targets {
     if (members.every(({ weight }) => weight === 0)) {
       if (previous !== undefined) return { ...previous, epoch: previous.epoch + 1 };
       // Weights that are all 0 are refused with the configuration.
-      return plan({ members: nodes.map(({ name }) => ({ name, weight: 1 })), buckets: this.buckets });
+      return plan({
+        members: nodes.map(({ name }) => ({ name, weight: 1 })),
+        buckets: this.buckets,
+      });
     }
-    return plan({ members, buckets: this.buckets, previous });
+    const planned = plan({ members, buckets: this.buckets, previous });
+    // Also where no bucket moves: who is down is a part of what is decided by.
+    return { ...planned, epoch: (previous?.epoch ?? 0) + 1 };
   }
 }

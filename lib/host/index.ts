@@ -28,6 +28,15 @@ export { type DetourMarks, type DetourPlan, detourMarks } from './detour.js';
 export { GUARD_RULES, type GuardCounter, type GuardRule, type GuardStatus } from './guard.js';
 export type { ChangeKind, HostChange } from './journal.js';
 export type { HostOptions } from './options.js';
+export {
+  type Device,
+  missingOf,
+  type ReceiverFacts,
+  type Receiving,
+  readDevices,
+  readGue,
+  receiverFacts,
+} from './receiver.js';
 
 /** What one flowsieve process has set on this host. */
 export class Host {

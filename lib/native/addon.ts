@@ -468,7 +468,7 @@ export interface NativeExplained {
   hashed: Buffer;
   hash: bigint;
   bucket: number;
-  verdict: 'pass' | 'deliver' | 'discard';
+  verdict: 'pass' | 'deliver' | 'discard' | 'forward';
   packetClass: number;
   owner: number;
   byBucket: boolean;

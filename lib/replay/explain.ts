@@ -25,7 +25,7 @@ export interface ExplainedPacket {
   readonly what: string;
   /** The connection in the packet's own direction; null when it has none. */
   readonly flow: Flow | null;
-  readonly verdict: 'pass' | 'deliver' | 'discard' | 'held' | 'dropped';
+  readonly verdict: 'pass' | 'deliver' | 'discard' | 'forward' | 'held' | 'dropped';
   /** 1 … 6, or null for a packet of no class. */
   readonly class: number | null;
   readonly owner: string | null;
@@ -187,7 +187,9 @@ function whyElse(
     case 3:
       return `It opens a connection, and bucket ${packet.bucket}${by(packet, rule)} is ${owner}'s.`;
     case 2:
-      return `The own table has ${connection}.`;
+      return packet.verdict === 'forward'
+        ? `The table has ${connection}, and ${owner} as its owner.`
+        : `The own table has ${connection}.`;
     case 4:
       return `The others table has ${connection}, and ${owner} as its owner.`;
     default:

@@ -68,8 +68,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
        InstanceMethod<&Self::clear_expectations>("clearExpectations"),
        InstanceMethod<&Self::expectations>("expectations"),
        InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"),
-       InstanceMethod<&Self::set_hops>("setHops"),
+       InstanceMethod<&Self::import_list>("importList"), InstanceMethod<&Self::set_hops>("setHops"),
        InstanceMethod<&Self::set_active_until>("setActiveUntil"),
        InstanceMethod<&Self::connections>("connections"),
        InstanceMethod<&Self::reconcile>("reconcile"), InstanceMethod<&Self::snapshot>("snapshot")});
@@ -235,8 +234,7 @@ Napi::Value EngineWrap::import_list(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::set_hops(const Napi::CallbackInfo& info) {
-  return do_later(info.Env(),
-                  [hops = to_hops(info[0])](Engine& engine) { engine.set_hops(hops); });
+  return do_later(info.Env(), [hops = to_hops(info[0])](Engine& engine) { engine.set_hops(hops); });
 }
 
 void EngineWrap::set_active_until(const Napi::CallbackInfo& info) {

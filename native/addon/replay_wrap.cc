@@ -14,7 +14,7 @@ const char* name_of(Kind kind) {
 }
 
 const char* name_of(Verdict verdict) {
-  static constexpr const char* kNames[] = {"pass", "deliver", "discard"};
+  static constexpr const char* kNames[] = {"pass", "deliver", "discard", "forward"};
   return kNames[static_cast<size_t>(verdict)];
 }
 

@@ -245,8 +245,7 @@ void Engine::set_open_until(uint64_t ns) {
 void Engine::set_hops(const std::vector<Hop>& hops) {
   for (const auto& lane : lanes_) {
     if (!lane->forwarder()) continue;
-    lane->call(
-        [&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
+    lane->call([&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
   }
 }
 

@@ -134,7 +134,8 @@ uint32_t flow_entropy(Bytes packet) {
   } else if (packet.size >= 40) {
     mix(packet.from(8).first(32));
     const uint8_t next = packet.data[6];
-    if ((next == kProtocolTcp || next == kProtocolUdp || next == kProtocolSctp) && packet.has(40, 4)) {
+    if ((next == kProtocolTcp || next == kProtocolUdp || next == kProtocolSctp) &&
+        packet.has(40, 4)) {
       mix(packet.from(40).first(4));
     }
   }
@@ -151,8 +152,8 @@ bool write_outer(const Hop& hop, const Inner& inner, uint16_t identification, Ou
   if (partial && !inner.head.has(size_t{offload.csum_start} + offload.csum_offset, 2)) return false;
   if (overhead != 0 && (offload.gso_type != 0 || inner_bytes + overhead > 65535)) return false;
 
-  const bool outer4 = overhead != 0 ? family_of(hop.remote) == Family::kIpv4
-                                    : taken.family == Family::kIpv4;
+  const bool outer4 =
+      overhead != 0 ? family_of(hop.remote) == Family::kIpv4 : taken.family == Family::kIpv4;
   uint8_t* out = outer.bytes.data();
   std::memcpy(out, hop.destination.data(), 6);
   std::memcpy(out + 6, hop.source.data(), 6);

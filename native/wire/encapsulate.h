@@ -41,13 +41,13 @@ inline constexpr uint16_t kGuePort = 6080;
 /// The way to a node: what its packets wear, and by which interface they leave.
 struct Hop {
   ForwardMode mode = ForwardMode::kMac;
-  bool known = false;      ///< the next hop's link address is; otherwise nothing can be sent
-  int interface = 0;       ///< index
-  Mac source{};            ///< of that interface
-  Mac destination{};       ///< of the node itself, or of the router towards it
-  uint32_t mtu = 1500;     ///< of the way: the largest IP packet, outer headers included
-  Address local{};         ///< outer source; not for kMac
-  Address remote{};        ///< outer destination: the node's address; not for kMac
+  bool known = false;   ///< the next hop's link address is; otherwise nothing can be sent
+  int interface = 0;    ///< index
+  Mac source{};         ///< of that interface
+  Mac destination{};    ///< of the node itself, or of the router towards it
+  uint32_t mtu = 1500;  ///< of the way: the largest IP packet, outer headers included
+  Address local{};      ///< outer source; not for kMac
+  Address remote{};     ///< outer destination: the node's address; not for kMac
   uint16_t port = kGuePort;
 };
 

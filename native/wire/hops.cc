@@ -24,8 +24,7 @@ void walk_attributes(Bytes bytes, Each&& each) {
     rtattr attribute;
     std::memcpy(&attribute, bytes.data, sizeof attribute);
     if (attribute.rta_len < sizeof attribute || !bytes.has(0, attribute.rta_len)) return;
-    each(attribute.rta_type & NLA_TYPE_MASK,
-         bytes.first(attribute.rta_len).from(sizeof attribute));
+    each(attribute.rta_type & NLA_TYPE_MASK, bytes.first(attribute.rta_len).from(sizeof attribute));
     bytes = bytes.from(RTA_ALIGN(attribute.rta_len));
   }
 }

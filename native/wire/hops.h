@@ -25,17 +25,17 @@ namespace flowsieve {
 
 /// What the kernel says of a next hop's link address.
 enum class Neighbour : uint8_t {
-  kNone,        ///< no entry, or one that has just been made: nothing is known yet
-  kReachable,   ///< known, and confirmed of late or about to be
-  kFailed,      ///< nobody answers
+  kNone,       ///< no entry, or one that has just been made: nothing is known yet
+  kReachable,  ///< known, and confirmed of late or about to be
+  kFailed,     ///< nobody answers
 };
 
 struct Route {
-  int interface = 0;       ///< index
-  Address next_hop{};      ///< the router, or the node itself
-  bool on_link = true;     ///< no router is between
-  Address source{};        ///< the host's own address towards the node
-  uint32_t mtu = 0;        ///< of the route, where it has one of its own; else 0
+  int interface = 0;    ///< index
+  Address next_hop{};   ///< the router, or the node itself
+  bool on_link = true;  ///< no router is between
+  Address source{};     ///< the host's own address towards the node
+  uint32_t mtu = 0;     ///< of the route, where it has one of its own; else 0
 };
 
 /// What was found out about one node.

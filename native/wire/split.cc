@@ -185,8 +185,8 @@ void Splitter::next_fragment(Inner& piece) {
     head_size_ = keep_copied_options(head_.data(), header_);
     piece.tail = part;
   }
-  store_be16(head_.data() + 6, static_cast<uint16_t>((more ? kMoreFragments : 0) |
-                                                     (offset & kOffsetMask)));
+  store_be16(head_.data() + 6,
+             static_cast<uint16_t>((more ? kMoreFragments : 0) | (offset & kOffsetMask)));
   finish_ipv4(head_size_ + piece.tail.size);
   done_ += static_cast<uint32_t>(part.size);
 }

@@ -62,12 +62,12 @@ class Splitter {
   bool readable_ = false;
   bool ipv4_ = false;
   bool may_fragment_ = false;
-  bool segments_ = false;      ///< pieces are segments, not fragments
-  uint32_t header_ = 0;        ///< bytes before the payload that is split
-  uint32_t step_ = 0;          ///< payload bytes of a piece
-  uint32_t done_ = 0;          ///< payload bytes that are out
-  uint16_t index_ = 0;         ///< of the next piece
-  uint16_t checksum_ = 0;      ///< of the whole, where fragments need it
+  bool segments_ = false;  ///< pieces are segments, not fragments
+  uint32_t header_ = 0;    ///< bytes before the payload that is split
+  uint32_t step_ = 0;      ///< payload bytes of a piece
+  uint32_t done_ = 0;      ///< payload bytes that are out
+  uint16_t index_ = 0;     ///< of the next piece
+  uint16_t checksum_ = 0;  ///< of the whole, where fragments need it
   std::array<uint8_t, kPieceHeadMax> head_;
   size_t head_size_ = 0;
 };

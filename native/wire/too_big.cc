@@ -80,17 +80,17 @@ Result<std::unique_ptr<TooBigSender>> TooBigSender::open() {
   ICMP6_FILTER_SETBLOCKALL(&nothing6);
   const bool closed =
       setsockopt(ipv4.get(), SOL_RAW, ICMP_FILTER, &nothing4, sizeof nothing4) == 0 &&
-      (!ipv6.open() || setsockopt(ipv6.get(), IPPROTO_ICMPV6, ICMP6_FILTER, &nothing6,
-                                  sizeof nothing6) == 0);
+      (!ipv6.open() ||
+       setsockopt(ipv6.get(), IPPROTO_ICMPV6, ICMP6_FILTER, &nothing6, sizeof nothing6) == 0);
   if (!closed) return system_error("closing the way in of a socket for ICMP errors");
   return std::unique_ptr<TooBigSender>(new TooBigSender(std::move(ipv4), std::move(ipv6)));
 }
 
 bool TooBigSender::may_send(uint64_t now_ns) {
   constexpr uint64_t kMost = kAtOnce * kTokenNs;
-  tokens_ns_ = earned_until_ns_ == 0 ? kMost
-                                     : std::min(kMost, tokens_ns_ + now_ns -
-                                                           std::min(now_ns, earned_until_ns_));
+  tokens_ns_ = earned_until_ns_ == 0
+                   ? kMost
+                   : std::min(kMost, tokens_ns_ + now_ns - std::min(now_ns, earned_until_ns_));
   earned_until_ns_ = std::max(earned_until_ns_, now_ns);
   if (tokens_ns_ < kTokenNs) return false;
   tokens_ns_ -= kTokenNs;

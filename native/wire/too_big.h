@@ -22,7 +22,7 @@ inline constexpr size_t kTooBigMax = 1280 - 40;
 
 struct TooBig {
   Family family = Family::kIpv4;
-  Address to{};  ///< the packet's sender
+  Address to{};                             ///< the packet's sender
   std::array<uint8_t, kTooBigMax> message;  ///< from the ICMP header on
   size_t size = 0;
 };
@@ -42,8 +42,7 @@ class TooBigSender {
   Outcome send(const TooBig& error, uint64_t now_ns);
 
  private:
-  TooBigSender(Descriptor ipv4, Descriptor ipv6)
-      : ipv4_(std::move(ipv4)), ipv6_(std::move(ipv6)) {}
+  TooBigSender(Descriptor ipv4, Descriptor ipv6) : ipv4_(std::move(ipv4)), ipv6_(std::move(ipv6)) {}
   bool may_send(uint64_t now_ns);
 
   Descriptor ipv4_, ipv6_;

@@ -53,8 +53,7 @@ function defaultOf(schema, notes) {
 function leafRow(path, schema) {
   const notes = notesOf(schema);
   if (!notes) throw new Error(`${path} has no notes in the schema.`);
-  const later = notes.refused ? ` (not in this version: ${notes.refused.join(', ')})` : '';
-  const cells = [`\`${path}\``, notes.expected + later, defaultOf(schema, notes), notes.text];
+  const cells = [`\`${path}\``, notes.expected, defaultOf(schema, notes), notes.text];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
@@ -150,15 +149,11 @@ A hash key that is derived from the secret changes with it, when the last node h
 
 ## What a reload takes over
 
-\`nodes\`, \`distribution\`, \`quic\`, \`secret\`, \`rebalance\` and \`drain\`; everything else stays as it is until the next start, and the log says so.
+\`nodes\`, \`distribution\`, \`rules\`, \`quic\`, \`secret\`, \`rebalance\`, \`drain\` and \`health\`; everything else stays as it is until the next start, and the log says so.
 
 - A change of the node list is taken only if every majority of the old list shares a node with every majority of the new one: one node more
   or less at a time, when in doubt.
 - The sync address of a node that stays does not change.
-
-## What this version does not run
-
-\`topology: dispatcher\` and \`role: gateway\` are refused.
 `;
 }
 

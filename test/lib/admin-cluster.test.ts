@@ -142,9 +142,9 @@ describe('administration of a node that speaks with others', () => {
     [
       '/drain',
       '{"then":"leave"}',
-      /^Expected a map of deadline for the request but received "then"\.$/,
+      /^Expected a map of deadline, node for the request but received "then"\.$/,
     ],
-    ['/resume', '{"now":true}', /^Expected nothing for the request but received "now"\.$/],
+    ['/resume', '{"now":true}', /^Expected a map of node for the request but received "now"\.$/],
   ];
   for (const [path, body, sentence] of wrong) {
     it(`refuses ${path} with ${body}`, async () => {

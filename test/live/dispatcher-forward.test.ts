@@ -5,7 +5,15 @@ import { assertUnbroken, FAMILIES, note } from './support.js';
 describe('a dispatcher that forwards by MAC address', () => {
   const made = dispatcherLab({
     near: 2,
-    health: { type: 'http', port: 8080, path: '/who', interval: 200, timeout: 150, rise: 2, fall: 2 },
+    health: {
+      type: 'http',
+      port: 8080,
+      path: '/who',
+      interval: 200,
+      timeout: 150,
+      rise: 2,
+      fall: 2,
+    },
   });
 
   for (const { family, address } of FAMILIES) {

@@ -39,7 +39,9 @@ for (const select of ['bucket', 'leastConnections'] as const) {
         await lab.kill(active);
         const since = performance.now();
         await until('the other one is active', activeOf, 10_000);
-        note(`${active} killed; the other one forwards after ${(performance.now() - since).toFixed(0)} ms`);
+        note(
+          `${active} killed; the other one forwards after ${(performance.now() - since).toFixed(0)} ms`,
+        );
         const { opened, failed } = await client.short('192.0.2.100', 30);
         assert.deepEqual([opened, failed], [30, 0]);
         for (const name of ['before', 'after', 'flows']) {

@@ -128,8 +128,8 @@ TEST_CASE("a bucket of nobody is forwarded to nobody") {
 
 TEST_CASE("a later fragment goes where its first one went, whatever has moved since") {
   Dispatcher dispatcher;
-  const ByteVector whole = PacketBuilder::ethernet().ipv4("198.51.100.7", kCluster4)
-                               .udp(5000, 53).payload(3000).build();
+  const ByteVector whole =
+      PacketBuilder::ethernet().ipv4("198.51.100.7", kCluster4).udp(5000, 53).payload(3000).build();
   const std::vector<ByteVector> parts = fragments_of(whole, 1400);
   dispatcher.see(parts[0], 1);
   dispatcher.allocate(all_of(2));

@@ -129,16 +129,19 @@ TEST_CASE("GUE: either family in either, with a UDP checksum where IPv6 needs on
   }
 }
 
-TEST_CASE("GUE over IPv6: the UDP checksum is that of the packet as it will be, if inside is partial") {
+TEST_CASE(
+    "GUE over IPv6: the UDP checksum is that of the packet as it will be, if inside is partial") {
   for (const bool inner4 : {true, false}) {
     const ByteVector whole = inner_packet(inner4);
     ByteVector partial = whole;
     const size_t transport = inner4 ? 20 : 40;
     // What the field holds before the sum over the transport is added: that of the pseudo header.
     const ByteVector pseudo = [&] {
-      ByteVector bytes(whole.begin() + (inner4 ? 12 : 8), whole.begin() + static_cast<ptrdiff_t>(transport));
+      ByteVector bytes(whole.begin() + (inner4 ? 12 : 8),
+                       whole.begin() + static_cast<ptrdiff_t>(transport));
       const size_t length = whole.size() - transport;
-      bytes.insert(bytes.end(), {0, 6, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)});
+      bytes.insert(bytes.end(),
+                   {0, 6, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length)});
       return bytes;
     }();
     uint32_t sum = 0;

@@ -20,9 +20,22 @@ ByteVector attribute(uint16_t type, const ByteVector& value) {
 ByteVector message(uint16_t type, ByteVector body, const std::vector<ByteVector>& attributes) {
   for (const ByteVector& each : attributes) body.insert(body.end(), each.begin(), each.end());
   const auto length = static_cast<uint32_t>(16 + body.size());
-  ByteVector bytes{static_cast<uint8_t>(length), static_cast<uint8_t>(length >> 8), 0, 0,
-                   static_cast<uint8_t>(type), static_cast<uint8_t>(type >> 8), 0, 0,
-                   1, 0, 0, 0, 0, 0, 0, 0};
+  ByteVector bytes{static_cast<uint8_t>(length),
+                   static_cast<uint8_t>(length >> 8),
+                   0,
+                   0,
+                   static_cast<uint8_t>(type),
+                   static_cast<uint8_t>(type >> 8),
+                   0,
+                   0,
+                   1,
+                   0,
+                   0,
+                   0,
+                   0,
+                   0,
+                   0,
+                   0};
   bytes.insert(bytes.end(), body.begin(), body.end());
   return bytes;
 }
@@ -41,11 +54,10 @@ std::optional<Route> route_of(const ByteVector& bytes) {
 }  // namespace
 
 TEST_CASE("a route over a router, with a source address and an MTU of its own") {
-  const auto route = route_of(message(24, kRoute4, {attribute(1, {198, 51, 100, 9}),
-                                                    attribute(4, {3, 0, 0, 0}),
-                                                    attribute(5, {192, 0, 2, 254}),
-                                                    attribute(7, {192, 0, 2, 1}),
-                                                    attribute(8, attribute(2, {0x78, 0x05, 0, 0}))}));
+  const auto route = route_of(message(
+      24, kRoute4,
+      {attribute(1, {198, 51, 100, 9}), attribute(4, {3, 0, 0, 0}), attribute(5, {192, 0, 2, 254}),
+       attribute(7, {192, 0, 2, 1}), attribute(8, attribute(2, {0x78, 0x05, 0, 0}))}));
   REQUIRE(route);
   CHECK(route->interface == 3);
   CHECK_FALSE(route->on_link);

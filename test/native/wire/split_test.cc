@@ -39,8 +39,13 @@ Super super_tcp(bool ipv4, size_t payload, uint16_t segment, bool dont_fragment 
     builder.ipv6("2001:db8::200", "2001:db8::100");
   }
   Super super;
-  super.bytes = builder.tcp(40000, 80).tcp_options(ByteVector{1, 1, 1, 0}).ack().psh().fin()
-                    .payload(payload).build();
+  super.bytes = builder.tcp(40000, 80)
+                    .tcp_options(ByteVector{1, 1, 1, 0})
+                    .ack()
+                    .psh()
+                    .fin()
+                    .payload(payload)
+                    .build();
   const size_t transport = ipv4 ? 20 : 40;
   super.bytes[transport + 13] |= 0x80;  // CWR
   store_be32(super.bytes.data() + transport + 4, 0xfffffff0);
@@ -102,7 +107,8 @@ TEST_CASE("a super-packet before encapsulation: its segments, each a packet of i
       CHECK(load_be16(piece.data() + transport + 16) == pseudo_sum(piece, transport, 6));
       payload.insert(payload.end(), piece.begin() + static_cast<ptrdiff_t>(header), piece.end());
     }
-    CHECK(payload == ByteVector(super.bytes.begin() + static_cast<ptrdiff_t>(header), super.bytes.end()));
+    CHECK(payload ==
+          ByteVector(super.bytes.begin() + static_cast<ptrdiff_t>(header), super.bytes.end()));
   }
 }
 
@@ -120,8 +126,11 @@ TEST_CASE("a super-packet whose segments do not fit: too big, or smaller segment
 
 TEST_CASE("a UDP super-packet: its datagrams") {
   Super super;
-  super.bytes = PacketBuilder::raw().ipv6("2001:db8::200", "2001:db8::100").udp(5000, 443)
-                    .payload(2500).build();
+  super.bytes = PacketBuilder::raw()
+                    .ipv6("2001:db8::200", "2001:db8::100")
+                    .udp(5000, 443)
+                    .payload(2500)
+                    .build();
   store_be16(super.bytes.data() + 46, pseudo_sum(super.bytes, 40, 17));
   super.offload.flags = kNeedsChecksum;
   super.offload.gso_type = kSegmentUdp;
@@ -138,8 +147,12 @@ TEST_CASE("a UDP super-packet: its datagrams") {
 }
 
 TEST_CASE("an IPv4 packet that may be fragmented: the fragments of the packet builder") {
-  const ByteVector whole = PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100")
-                               .identification(0x1234).udp(5000, 53).payload(3000).build();
+  const ByteVector whole = PacketBuilder::raw()
+                               .ipv4("192.0.2.200", "192.0.2.100")
+                               .identification(0x1234)
+                               .udp(5000, 53)
+                               .payload(3000)
+                               .build();
   const std::vector<ByteVector> expected = fragments_of(whole, 1400, 0x1234, LinkType::kRawIp);
   SUBCASE("whole checksum") {
     CHECK(pieces_of({whole, {}}, 1400) == expected);
@@ -155,8 +168,11 @@ TEST_CASE("an IPv4 packet that may be fragmented: the fragments of the packet bu
 }
 
 TEST_CASE("a fragment of a fragment keeps its place, and the last one knows that there is more") {
-  const ByteVector middle = PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100")
-                                .fragment(1480, true).payload(1480).build();
+  const ByteVector middle = PacketBuilder::raw()
+                                .ipv4("192.0.2.200", "192.0.2.100")
+                                .fragment(1480, true)
+                                .payload(1480)
+                                .build();
   const std::vector<ByteVector> pieces = pieces_of({middle, {}}, 1000);
   REQUIRE(pieces.size() == 2);
   CHECK(load_be16(pieces[0].data() + 6) == (0x2000 | 1480 / 8));
@@ -165,8 +181,12 @@ TEST_CASE("a fragment of a fragment keeps its place, and the last one knows that
 
 TEST_CASE("of the options only those are in later fragments that are to be copied") {
   // Record route (7, not copied), a copied one (0x94: router alert), and no operation.
-  const ByteVector whole = PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100")
-                               .options({7, 3, 4, 0x94, 4, 0, 0, 1}).udp(1, 2).payload(2000).build();
+  const ByteVector whole = PacketBuilder::raw()
+                               .ipv4("192.0.2.200", "192.0.2.100")
+                               .options({7, 3, 4, 0x94, 4, 0, 0, 1})
+                               .udp(1, 2)
+                               .payload(2000)
+                               .build();
   const std::vector<ByteVector> pieces = pieces_of({whole, {}}, 1000);
   REQUIRE(pieces.size() == 3);
   CHECK((pieces[0][0] & 15) == 7);
@@ -176,10 +196,21 @@ TEST_CASE("of the options only those are in later fragments that are to be copie
 }
 
 TEST_CASE("what may not be split, or says nothing that can be relied on") {
-  CHECK(pieces_of({PacketBuilder::raw().ipv4("1.2.3.4", "5.6.7.8").dont_fragment().udp(1, 2)
-                       .payload(2000).build(), {}}, 1400, Fit::kTooBig).empty());
-  CHECK(pieces_of({PacketBuilder::raw().ipv6("2001:db8::1", "2001:db8::2").udp(1, 2)
-                       .payload(2000).build(), {}}, 1400, Fit::kTooBig).empty());
+  CHECK(pieces_of({PacketBuilder::raw()
+                       .ipv4("1.2.3.4", "5.6.7.8")
+                       .dont_fragment()
+                       .udp(1, 2)
+                       .payload(2000)
+                       .build(),
+                   {}},
+                  1400, Fit::kTooBig)
+            .empty());
+  CHECK(
+      pieces_of(
+          {PacketBuilder::raw().ipv6("2001:db8::1", "2001:db8::2").udp(1, 2).payload(2000).build(),
+           {}},
+          1400, Fit::kTooBig)
+          .empty());
   Super unpartial = super_tcp(true, 3000, 1000);
   unpartial.offload.flags = 0;
   CHECK(pieces_of(unpartial, 1400, Fit::kUnfit).empty());
@@ -191,18 +222,31 @@ TEST_CASE("what may not be split, or says nothing that can be relied on") {
 
 TEST_CASE("too big: what a router says, as the packet builder writes it") {
   TooBig error;
-  const ByteVector four = PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100").dont_fragment()
-                              .tcp(40000, 80).ack().payload(1448).build();
+  const ByteVector four = PacketBuilder::raw()
+                              .ipv4("192.0.2.200", "192.0.2.100")
+                              .dont_fragment()
+                              .tcp(40000, 80)
+                              .ack()
+                              .payload(1448)
+                              .build();
   REQUIRE(write_too_big({four.data(), four.size()}, 1480, error));
   CHECK(error.to == address_of("192.0.2.200"));
   const ByteVector quoted(four.begin(), four.begin() + 548);
-  ByteVector expected = PacketBuilder::raw().ipv4("192.0.2.1", "192.0.2.200").icmp(3, 4, 1480)
-                            .payload(quoted).build();
-  CHECK(ByteVector(error.message.begin(), error.message.begin() + static_cast<ptrdiff_t>(error.size)) ==
+  ByteVector expected = PacketBuilder::raw()
+                            .ipv4("192.0.2.1", "192.0.2.200")
+                            .icmp(3, 4, 1480)
+                            .payload(quoted)
+                            .build();
+  CHECK(ByteVector(error.message.begin(),
+                   error.message.begin() + static_cast<ptrdiff_t>(error.size)) ==
         ByteVector(expected.begin() + 20, expected.end()));
 
-  const ByteVector six = PacketBuilder::raw().ipv6("2001:db8::200", "2001:db8::100")
-                             .tcp(40000, 80).ack().payload(1440).build();
+  const ByteVector six = PacketBuilder::raw()
+                             .ipv6("2001:db8::200", "2001:db8::100")
+                             .tcp(40000, 80)
+                             .ack()
+                             .payload(1440)
+                             .build();
   REQUIRE(write_too_big({six.data(), six.size()}, 1460, error));
   CHECK(error.size == 1240);
   CHECK(error.message[0] == 2);
@@ -220,9 +264,10 @@ TEST_CASE("nothing is said of errors, of later fragments, and to nobody") {
   };
   const ByteVector quoted =
       PacketBuilder::raw().ipv4("192.0.2.100", "192.0.2.200").tcp(80, 40000).build();
-  CHECK_FALSE(says(PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100").icmp_error(3, 1, quoted)));
-  CHECK_FALSE(says(PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100").fragment(1480, true)
-                       .payload(1480)));
+  CHECK_FALSE(
+      says(PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100").icmp_error(3, 1, quoted)));
+  CHECK_FALSE(says(
+      PacketBuilder::raw().ipv4("192.0.2.200", "192.0.2.100").fragment(1480, true).payload(1480)));
   for (const char* nobody : {"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"}) {
     CHECK_FALSE(says(PacketBuilder::raw().ipv4(nobody, "192.0.2.100").udp(1, 2)));
   }
