@@ -192,7 +192,7 @@ class ConnectionTable {
   ///                    and that the earlier has closed; an own one gives way when closed here
   /// A connection whose time is over is not entered, and one of ours is as if it were not there.
   /// Merging a list twice is merging it once; of lists about the same connections that name the
-  /// same owners the order does not matter. Times are taken from the record relative to
+  /// same owners, and of which none is over, the order does not matter. Times are taken from the record relative to
   /// `sender_now`. Records that are not well-formed are refused and counted.
   struct Imported {
     uint32_t inserted = 0, corrected = 0, known = 0, refused = 0, full = 0;
