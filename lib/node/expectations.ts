@@ -389,7 +389,9 @@ export class Expectations {
     const { self } = this.parts;
     const life = this.parts.members();
     for (const { owner, id } of life === null ? [] : this.all()) {
-      if (owner === self || life?.others.has(owner)) continue;
+      const began = life?.others.get(owner);
+      // An earlier life's ids are all smaller.
+      if (owner === self || (began !== undefined && id > began * IDS_A_MS)) continue;
       this.drop(owner, id);
       void this.parts.plane.unexpect(owner, id).catch(() => {});
     }

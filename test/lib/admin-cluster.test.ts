@@ -115,6 +115,27 @@ describe('administration of a node that speaks with others', () => {
     );
   });
 
+  it('expects connections, shows what is expected, and ends it', async () => {
+    await start(node);
+    const request = {
+      protocol: 'tcp',
+      client: { address: '198.51.100.0/24' },
+      server: { address: '192.0.2.100', port: 50_000 },
+      lifetime: 5,
+      once: true,
+    };
+    const made = await client.expect(request);
+    assert.deepEqual([made.client, made.once], [{ address: '198.51.100.0/24', port: null }, true]);
+    assert.deepEqual(await client.expectations(), [made]);
+    await assert.rejects(client.expect(request), refused('FLOWSIEVE_FULL', /at most one/));
+    await client.unexpect(made.id);
+    assert.deepEqual(await client.expectations(), []);
+    await assert.rejects(client.unexpect(made.id), refused('FLOWSIEVE_STATE', /an expectation/));
+    const metrics = await client.metrics();
+    assert.match(metrics, /^flowsieve_expectations\{owner="others"\} 2$/m);
+    assert.match(metrics, /^flowsieve_expectations_ended_total\{why="expired"\} 2$/m);
+  });
+
   it('gives the audit and what happened lately', async () => {
     await start(node);
     assert.deepEqual(await client.audit(), node.audit());
@@ -127,6 +148,9 @@ describe('administration of a node that speaks with others', () => {
       '{"node":"node-2","weight":-1}',
       /^Expected 0 or a number from 0\.001 to 65535 for weight but received -1\.$/,
     ],
+    ['/expect', '{"protocol":"tcp","client":{"host":"a"}}', /for client but received/],
+    ['/expect', '{"client":{}}', /^Expected a protocol for protocol but received/],
+    ['/unexpect', '{"id":-1}', /^Expected the id of an expectation for id but received -1\.$/],
     ['/weight', '{"node":"node-2","weight":0.0001}', /for weight but received 0\.0001\.$/],
     ['/weight', '{"node":"node-2","weight":65536}', /for weight but received 65536\.$/],
     ['/weight', '{"node":"node-2","weight":"2"}', /for weight but received "2"\.$/],

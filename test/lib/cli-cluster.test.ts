@@ -221,6 +221,37 @@ describe('the commands for a running cluster', function () {
     }
   });
 
+  describe('expect', () => {
+    const words = ['expect', '--protocol', 'udp', '--client', '198.51.100.0/24:5004'];
+
+    it('prints the id; connections --expected shows it; unexpect ends it', async () => {
+      const server = ['--server', '[2001:db8::100]:80', '--once'];
+      const { status, out } = await flowsieve(...words, ...server, '-c', file);
+      assert.deepEqual([status, out], [0, '1700000000123001\n']);
+      const shown = await flowsieve('connections', '--expected', '--json', '-c', file);
+      const [line] = json(shown.out);
+      assert.equal(line?.['type'], 'expectation');
+      assert.deepEqual(line?.['client'], { address: '198.51.100.0/24', port: 5004 });
+      assert.deepEqual(line?.['server'], { address: '2001:db8::100', port: 80 });
+      const table = await flowsieve('connections', '--expected', '-c', file);
+      assert.match(
+        table.out,
+        /^1700000000123001 +udp +198\.51\.100\.0\/24 5004 +2001:db8::100 80 /m,
+      );
+      assert.equal((await flowsieve('unexpect', '1700000000123001', '-c', file)).status, 0);
+      assert.deepEqual(node.expected, []);
+    });
+
+    it('ends with 1 and one sentence when there is no room, and with 2 for what is no end', async () => {
+      await flowsieve(...words, '-c', file);
+      const full = await flowsieve(...words, '-c', file);
+      assert.deepEqual([full.status, full.err], [1, 'Expected at most one expectation here.\n']);
+      const wrong = await flowsieve('expect', '--protocol', 'tcp', '--server', 'x', '-c', file);
+      assert.equal(wrong.status, 2);
+      assert.match(wrong.err, /^Expected an address, a port \(:80\), or both for --server/);
+    });
+  });
+
   describe('audit', () => {
     it('shows each epoch and who took what', async () => {
       const { status, out } = await flowsieve('audit', '-c', file);

@@ -292,6 +292,8 @@ describe('configuration: what is refused', () => {
     ['quorum', { quorum: 'paths', nodes: many(3) }],
     ['quorum', { quorum: 'half' }],
     ['drain.then', { drain: { then: 'explode' } }],
+    ['helpers.ftp.ports', { helpers: { ftp: { ports: [21, 21] } } }],
+    ['helpers.ftp.ports[0]', { helpers: { ftp: { ports: [0] } } }],
     ['admin.http', { admin: { http: '9146' } }],
     ['admin.http', { admin: { http: 'localhost:70000' } }],
     ['admin.socket', { admin: { socket: `/${'x'.repeat(107)}` } }],

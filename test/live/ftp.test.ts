@@ -19,6 +19,9 @@ import {
 const SERVER = fileURLToPath(new URL('../../../test/live/ftp_server.py', import.meta.url));
 const CLIENT = fileURLToPath(new URL('../../../test/live/ftp_client.py', import.meta.url));
 
+// The one that Debian's packages are for.
+const PYTHON = '/usr/bin/python3';
+
 interface Transferred {
   readonly done: number;
   /** Transfers that another node than the control connection's has served. */
@@ -32,7 +35,7 @@ type Mode = 'passive' | 'active';
 async function startServers({ lab, cluster }: Live): Promise<void> {
   for (const { name } of cluster.nodes) {
     const folder = join(lab.directory, `${name}.ftp`);
-    const server = lab.spawn(name, ['python3', SERVER, name, folder]);
+    const server = lab.spawn(name, [PYTHON, SERVER, name, folder]);
     await server.line((line) => line === 'listening', 20_000);
   }
 }
@@ -44,7 +47,7 @@ async function transfer(
   { sessions, transfers, timeout = 20 }: { sessions: number; transfers: number; timeout?: number },
 ): Promise<Transferred> {
   const counts = [sessions, transfers, timeout].map(String);
-  const argv = ['python3', CLIENT, address, mode, ...counts];
+  const argv = [PYTHON, CLIENT, address, mode, ...counts];
   const said = await lab.run('client', argv, { deadlineMs: 90_000 });
   return JSON.parse(said.stdout) as Transferred;
 }
