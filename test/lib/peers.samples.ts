@@ -82,6 +82,13 @@ const VIEW: View = {
   },
 };
 
+/** Two rules give to a single node: their owners stand behind those of the buckets. */
+const VIEW_WITH_SINGLES: View = {
+  ...VIEW,
+  criteria: { ...CRITERIA, singles: [['node-2', 'node-1'], []] },
+  allocation: { ...VIEW.allocation, owners: Uint16Array.of(...VIEW.allocation.owners, 1, 0) },
+};
+
 const TRANSITION: Transition = {
   kind: 'handover',
   base: 8,
@@ -122,6 +129,7 @@ const MESSAGES: Readonly<Record<string, Message>> = {
     transition: { ...TRANSITION, kind: 'takeover', dead: ['a'] },
   },
   commit: { type: 'commit', term: 4, view: VIEW, condemned: DEAD },
+  'commit-singles': { type: 'commit', term: 4, view: VIEW_WITH_SINGLES, condemned: [] },
   settle: { type: 'settle', term: 4, epoch: 9, from: ['node-1'] },
   clear: { type: 'clear', term: 4, epoch: 9 },
   sync: { type: 'sync', term: 4, epoch: 9, from: [] },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { hash, loadConfiguration } from '../../lib/index.js';
-import { ask, servePorts } from './ports.js';
+import { Asker, servePorts } from './ports.js';
 import { CLUSTER_IPV4, CLUSTER_IPV6, type Live, liveCluster, nodeOf } from './support.js';
 
 // Where the client listens, for connections that nodes open.
@@ -29,9 +29,15 @@ describe("a node's own address", () => {
     { ports: ['50000-50099'], do: 'single', nodes: ['node-1'] },
   ];
   const live = liveCluster({ sections: { rules } });
+  const askers = new Map<string, Asker>();
+  const from = (name: string): Asker => {
+    const asker = askers.get(name) ?? new Asker(live().lab, name);
+    askers.set(name, asker);
+    return asker;
+  };
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     const { lab, cluster } = live();
     await servePorts(lab, 'client', [OF_CLIENT]);
     await Promise.all(cluster.nodes.map(({ name }) => servePorts(lab, name, [REFUSED])));
@@ -39,12 +45,11 @@ describe("a node's own address", () => {
 
   for (const { family, cluster, node, client } of SIDES) {
     it(`has its packets to itself over ${family}, whatever the rules say of the cluster's`, async function () {
-      this.timeout(60_000);
-      const { lab } = live();
+      this.timeout(120_000);
       const before = await live().cluster.quiet();
       for (const number of [1, 2, 3]) {
         const to = { address: node(number), port: REFUSED };
-        const greeted = await ask(lab, 'client', to, 3);
+        const greeted = await from('client').ask(to, 3);
         assert.deepEqual(
           greeted.map((one) => one.node),
           Array(3).fill(`node-${number}`),
@@ -59,34 +64,33 @@ describe("a node's own address", () => {
     });
 
     it(`is the source of connections over ${family} that ask for none`, async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       for (const number of [1, 2, 3]) {
         const to = { address: client, port: OF_CLIENT };
-        const [greeted] = await ask(live().lab, `node-${number}`, to, 1);
+        const [greeted] = await from(`node-${number}`).ask(to, 1);
         assert.deepEqual([greeted?.own, greeted?.seen], [node(number), node(number)]);
       }
     });
 
     it(`can be left for the cluster address over ${family}: answered where that bucket is its own`, async function () {
-      this.timeout(60_000);
-      const { lab } = live();
+      this.timeout(120_000);
       const to = { address: client, port: OF_CLIENT };
       for (const own of [true, false]) {
         const port = await portInBucket(live(), client, cluster, own);
-        const [greeted] = await ask(lab, 'node-1', to, 1, [cluster, port]);
+        const [greeted] = await from('node-1').ask(to, 1, [cluster, port]);
         if (own) assert.deepEqual([greeted?.node, greeted?.seen], ['client', cluster]);
         else assert.equal(greeted?.node, undefined, 'the answer went to the owner of its bucket');
       }
     });
 
     it(`can be left for the cluster address over ${family} at ports of which a rule says so`, async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       const to = { address: client, port: OF_CLIENT };
       for (let port = OWN_PORTS; port < OWN_PORTS + 6; port += 1) {
-        const [greeted] = await ask(live().lab, 'node-1', to, 1, [cluster, port]);
+        const [greeted] = await from('node-1').ask(to, 1, [cluster, port]);
         assert.deepEqual([greeted?.node, greeted?.seen], ['client', cluster], `port ${port}`);
       }
-      const [other] = await ask(live().lab, 'node-2', to, 1, [cluster, OWN_PORTS + 50]);
+      const [other] = await from('node-2').ask(to, 1, [cluster, OWN_PORTS + 50]);
       assert.equal(other?.node, undefined);
     });
   }
@@ -114,17 +118,20 @@ async function portInBucket({ cluster }: Live, client: string, address: string, 
 for (const source of ['node', 'any'] as const) {
   describe(`a source for connections where the interface has none, deliver.source ${source}`, () => {
     const live = liveCluster({ nodes: 1, sections: { deliver: { source } } });
+    let asker: Asker;
 
     before(async function () {
-      this.timeout(60_000);
+      this.timeout(120_000);
       const { lab } = live();
       await servePorts(lab, 'client', [OF_CLIENT]);
+      asker = new Asker(lab, 'node-1');
       const shown = await lab.run('node-1', ['cat', '/sys/class/net/eth0/address']);
       const mac = shown.stdout.trim();
       await lab.ip('node-1', [
         'address del 192.0.2.1/24 dev eth0',
         'address del 2001:db8::1/64 dev eth0',
-        'link add own0 type dummy',
+        'link add own0 type veth peer name own1',
+        'link set own1 up',
         'link set own0 up',
         'address add 192.0.2.1/32 dev own0',
         'address add 2001:db8::1/128 dev own0 nodad',
@@ -140,8 +147,8 @@ for (const source of ['node', 'any'] as const) {
     for (const { family, cluster, node, client } of SIDES) {
       const expected = source === 'node' ? node(1) : cluster;
       it(`is ${source === 'node' ? 'the node' : 'the cluster'} address over ${family}`, async function () {
-        this.timeout(60_000);
-        const [greeted] = await ask(live().lab, 'node-1', { address: client, port: OF_CLIENT }, 1);
+        this.timeout(120_000);
+        const [greeted] = await asker.ask({ address: client, port: OF_CLIENT }, 1);
         assert.equal(greeted?.seen, expected, JSON.stringify(greeted));
       });
     }

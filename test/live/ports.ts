@@ -19,52 +19,55 @@ export interface Greeted {
 }
 
 /** Starts servers in a namespace, UDP on the cluster addresses, and waits until they listen. */
-export async function servePorts(lab: Lab, name: string, ports: readonly number[]): Promise<Child> {
+export async function servePorts(lab: Lab, name: string, ports: readonly number[]): Promise<void> {
   const addresses = name === 'client' ? '' : `${CLUSTER_IPV4},${CLUSTER_IPV6}`;
   const child = lab.spawn(name, [...TOOL, 'serve', name, addresses, ...ports.map(String)]);
-  await child.line((line) => line === 'listening', 30_000);
-  return child;
+  await child.line((line) => line === 'listening', 60_000);
 }
 
-/** Opens connections one after the other, from any address or from the one that is given. */
-export async function ask(
-  lab: Lab,
-  from: string,
-  to: { readonly address: string; readonly port: number },
-  count: number,
-  source: readonly (string | number)[] = [],
-): Promise<Greeted[]> {
-  const words = ['ask', to.address, to.port, count, ...source].map(String);
-  const { stdout } = await lab.run(from, [...TOOL, ...words], { deadlineMs: 30_000 });
-  return JSON.parse(stdout) as Greeted[];
-}
-
-/** Everybody's answers to one datagram: `node-1 4000`. */
-export async function datagram(lab: Lab, address: string, port: number, size: number) {
-  const { stdout } = await lab.run('client', [...TOOL, 'datagram', address, `${port}`, `${size}`], {
-    deadlineMs: 30_000,
-  });
-  return JSON.parse(stdout) as string[];
-}
-
-/** A connection that is held; the first line of its output says whose it is. */
-export class Held {
+/** Asks from one namespace, one question after the other. */
+export class Asker {
   private readonly child: Child;
-  private said = 0;
+  private order: Promise<unknown> = Promise.resolve();
 
-  constructor(lab: Lab, address: string, port: number) {
-    this.child = lab.spawn('client', [...TOOL, 'hold', address, String(port)]);
+  constructor(lab: Lab, from: string) {
+    this.child = lab.spawn(from, [...TOOL, 'talk']);
   }
 
-  async node(): Promise<string> {
-    return (await this.child.line(() => true, 30_000)).split(' ')[0] ?? '';
+  /** Opens connections one after the other, from any address or from the one that is given. */
+  ask(
+    to: { readonly address: string; readonly port: number },
+    count: number,
+    source: readonly (string | number)[] = [],
+  ): Promise<Greeted[]> {
+    return this.say<Greeted[]>(['ask', to.address, to.port, count, ...source]);
   }
 
-  /** Sends a line; resolves when it has come back. */
-  async echo(): Promise<void> {
-    this.said += 1;
-    const words = `line ${this.said}`;
-    this.child.write(words);
-    await this.child.line((line) => line === words, 5_000);
+  /** Everybody's answers to one datagram: `node-1 4000`. */
+  datagram(address: string, port: number, size: number): Promise<string[]> {
+    return this.say<string[]>(['datagram', address, port, size]);
+  }
+
+  /** Opens a connection that is held under a name; resolves with the node whose it is. */
+  hold(name: string, address: string, port: number): Promise<string> {
+    return this.say<string>(['hold', name, address, port]);
+  }
+
+  /** Says something on a held connection; resolves with what comes back. */
+  echo(name: string): Promise<string> {
+    return this.say<string>(['echo', name]);
+  }
+
+  private say<Said>(words: readonly (string | number)[]): Promise<Said> {
+    const said = this.order.then(async () => {
+      const before = this.child.stdout.length;
+      this.child.write(words.join(' '));
+      let at = -1;
+      // What has been said before is not the answer.
+      const line = await this.child.line(() => (at += 1) >= before, 50_000);
+      return JSON.parse(line) as Said;
+    });
+    this.order = said.catch(() => {});
+    return said;
   }
 }

@@ -1,12 +1,15 @@
 """Servers on many ports, and who asks them: for port rules and node addresses.
 
   ports.py serve NAME ADDRESS,ADDRESS PORT...   TCP on every address, UDP on the given ones
-  ports.py ask ADDRESS PORT COUNT [FROM [FROM_PORT]]
-                                                COUNT connections, one after the other
-  ports.py datagram ADDRESS PORT SIZE           one datagram; everybody's answers
-  ports.py hold ADDRESS PORT                    one connection; each line of input is echoed
+  ports.py talk                                 does what its input says, one line each:
 
-A server greets with its name and the client's address, then echoes lines. Answers are JSON.
+    ask ADDRESS PORT COUNT [FROM [FROM_PORT]]   COUNT connections, one after the other
+    datagram ADDRESS PORT SIZE                  one datagram; everybody's answers
+    hold NAME ADDRESS PORT                      opens a connection and keeps it
+    echo NAME                                   says something on it; the answer
+
+A server greets with its name and the client's address, then echoes lines. Answers are JSON, one line
+for each of the input.
 """
 import json
 import socket
@@ -68,7 +71,7 @@ def greeted(address, port, source):
 
 def ask(address, port, count, source=None, source_port=0):
     bound = (source, int(source_port)) if source else None
-    print(json.dumps([greeted(address, int(port), bound) for _ in range(int(count))]))
+    return [greeted(address, int(port), bound) for _ in range(int(count))]
 
 
 def datagram(address, port, size):
@@ -80,18 +83,35 @@ def datagram(address, port, size):
         while True:
             answers.append(udp.recv(4096).decode())
     except TimeoutError:
-        print(json.dumps(sorted(answers)))
+        return sorted(answers)
 
 
-def hold(address, port):
+held = {}
+
+
+def hold(name, address, port):
     connection = socket.create_connection((address, int(port)), PATIENCE)
     connection.settimeout(5)
-    lines = connection.makefile()
-    print(lines.readline().strip(), flush=True)
+    held[name] = (connection, connection.makefile())
+    return held[name][1].readline().split()[0]
+
+
+def echo_on(name):
+    connection, lines = held[name]
+    connection.sendall(b"still there?\n")
+    return lines.readline().strip()
+
+
+def talk():
+    commands = {"ask": ask, "datagram": datagram, "hold": hold, "echo": echo_on}
     for line in sys.stdin:
-        connection.sendall(line.encode())
-        print(lines.readline().strip(), flush=True)
+        command, *words = line.split()
+        try:
+            said = commands[command](*words)
+        except OSError as error:
+            said = {"failed": str(error)}
+        print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":
-    {"serve": serve, "ask": ask, "datagram": datagram, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "talk": talk}[sys.argv[1]](*sys.argv[2:])
