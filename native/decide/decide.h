@@ -78,7 +78,8 @@ struct Decision {
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
-  QuicId quic = QuicId::kNone;  ///< what the connection id said; kNone but on QUIC ports
+  /// What the connection id said; kNone but on QUIC ports.
+  QuicId quic = QuicId::kNone;
 };
 
 /// Is told when connections enter and leave the table. Called per connection, never per packet.

@@ -37,7 +37,8 @@ function accept(packet: Buffer): Buffer | null {
   const sourceAt = 6 + destinationLength + 1;
   const source = packet.subarray(sourceAt, sourceAt + (packet[sourceAt - 1] as number));
   const wanted = packet[sourceAt + source.length] as number;
-  const id = wanted === UNROUTABLE ? ids.makeUnroutable(UNROUTABLE_LENGTH) : ids.make({ config: wanted });
+  const id =
+    wanted === UNROUTABLE ? ids.makeUnroutable(UNROUTABLE_LENGTH) : ids.make({ config: wanted });
   open.add(id.toString('hex'));
   return Buffer.concat([
     Buffer.of(0xe0),
@@ -54,7 +55,9 @@ function accept(packet: Buffer): Buffer | null {
 function answer(packet: Buffer): Buffer {
   const length = lengths.get((packet[1] as number) >> 5) ?? UNROUTABLE_LENGTH;
   const known = open.has(packet.subarray(1, 1 + length).toString('hex'));
-  const text = known ? `${config.node} ${packet.subarray(1 + length).toString()}` : `reset ${config.node}`;
+  const text = known
+    ? `${config.node} ${packet.subarray(1 + length).toString()}`
+    : `reset ${config.node}`;
   return Buffer.concat([Buffer.of(0x40), Buffer.from(text)]);
 }
 

@@ -49,10 +49,12 @@ std::string join(const Halves& halves, size_t length) {
 void pass(const QuicConfig& config, size_t length, uint8_t number, Halves& halves) {
   const bool odd = length % 2 != 0;
   if (number % 2 != 0) {
-    halves.right = exclusive_or(halves.right, aes(config, expand(length, number, halves.left), true));
+    halves.right =
+        exclusive_or(halves.right, aes(config, expand(length, number, halves.left), true));
     if (odd) halves.right[0] = '0';
   } else {
-    halves.left = exclusive_or(halves.left, aes(config, expand(length, number, halves.right), true));
+    halves.left =
+        exclusive_or(halves.left, aes(config, expand(length, number, halves.right), true));
     if (odd) halves.left.back() = '0';
   }
 }
