@@ -37,8 +37,12 @@ struct Halves {
 
 Halves split(const std::string& text) {
   const size_t half = text.size() / 2;
-  const bool odd = half % 2 != 0;
-  return {text.substr(0, half) + (odd ? "0" : ""), (odd ? "0" : "") + text.substr(half)};
+  Halves halves{text.substr(0, half), text.substr(half)};
+  if (half % 2 != 0) {
+    halves.left.push_back('0');
+    halves.right.insert(halves.right.begin(), '0');
+  }
+  return halves;
 }
 
 std::string join(const Halves& halves, size_t length) {
