@@ -90,7 +90,10 @@ describe('flowsieve quic-id', () => {
 
   it('says it in columns for people, of any node', () => {
     const text = said({ node: 'node-2' });
-    assert.match(text, /^config 0 +plain, connection ids of 8 octets, which the first octet says$/m);
+    assert.match(
+      text,
+      /^config 0 +plain, connection ids of 8 octets, which the first octet says$/m,
+    );
     assert.match(text, /^server id +[0-9a-f]{6} \(node-2\)$/m);
     assert.match(text, /^config 1 +encrypted, connection ids of 17 octets/m);
   });

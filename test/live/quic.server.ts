@@ -12,7 +12,8 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { parseArgs } from 'node:util';
-import { ConnectionIds, loadConfiguration } from '../../lib/index.js';
+import { loadConfiguration } from '../../lib/config/index.js';
+import { ConnectionIds } from '../../lib/quic/index.js';
 
 const VERSION_1 = Buffer.of(0, 0, 0, 1);
 const UNROUTABLE = 7;
