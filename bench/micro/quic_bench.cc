@@ -14,8 +14,7 @@ constexpr size_t kPackets = 4096, kPacketBytes = 64, kNodes = 16;
 
 QuicLbOptions options(uint8_t server_id_length, uint8_t nonce_length, bool encrypted) {
   QuicLbOptions made{.ports = {443}, .configs = {}, .servers = {}};
-  QuicConfig config{
-      .id = 0, .server_id_length = server_id_length, .nonce_length = nonce_length};
+  QuicConfig config{.id = 0, .server_id_length = server_id_length, .nonce_length = nonce_length};
   if (encrypted) config.key.emplace().fill(0x42);
   made.configs.push_back(config);
   for (NodeIndex node = 0; node < kNodes; ++node) {

@@ -29,7 +29,13 @@ function printFacts(ids: ConnectionIds, { node, count, key, json }: QuicIdComman
     const encrypted = facts.key !== null;
     const secret = facts.key?.toString('hex') ?? null;
     if (json) {
-      printJson({ ...facts, serverId, encrypted, key: key ? secret : undefined, connectionIds: made });
+      printJson({
+        ...facts,
+        serverId,
+        encrypted,
+        key: key ? secret : undefined,
+        connectionIds: made,
+      });
       continue;
     }
     const how = encrypted ? 'encrypted' : 'plain';

@@ -50,7 +50,9 @@ export function keepQuicKeys(config: Configuration, keys: ReadonlyMap<number, Bu
 /** The server id of a node: {@link QUIC_SERVER_ID_MAX} bytes, or as many as are configured. */
 export function serverIdOf(node: { name?: string; serverId?: string | undefined }): Buffer {
   if (node.serverId !== undefined) return Buffer.from(node.serverId, 'hex');
-  const digest = createHash('sha256').update(node.name ?? '').digest();
+  const digest = createHash('sha256')
+    .update(node.name ?? '')
+    .digest();
   return digest.subarray(0, QUIC_SERVER_ID_MAX);
 }
 
@@ -109,7 +111,10 @@ export function resolveQuic(
 export function quicSettings(quic: ResolvedQuic): unknown {
   return {
     ports: quic.ports,
-    configs: quic.configs.map(({ key, ...rest }) => ({ ...rest, key: key?.toString('hex') ?? null })),
+    configs: quic.configs.map(({ key, ...rest }) => ({
+      ...rest,
+      key: key?.toString('hex') ?? null,
+    })),
     serverIds: [...quic.serverIds].map(([name, serverId]) => [name, serverId.toString('hex')]),
   };
 }

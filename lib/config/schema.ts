@@ -339,7 +339,9 @@ export const QUIC_PLAINTEXT_MAX = 19;
 const quicConfig = z.strictObject({
   id: integer(0, 6, 'its config id: the three upper bits of each connection id').default(0),
   serverIdLength: integer(1, 15, 'octets of the server id').default(2),
-  nonceLength: integer(4, 18, 'octets of the nonce, which differs in each connection id').default(8),
+  nonceLength: integer(4, 18, 'octets of the nonce, which differs in each connection id').default(
+    8,
+  ),
   encrypted: flag('server id and nonce are encrypted, so that nobody else sees the node').default(
     true,
   ),
@@ -354,7 +356,10 @@ const quicConfig = z.strictObject({
 
 const quic = z.strictObject({
   ports: note(
-    z.array(integer(1, 65_535, 'a UDP port of the cluster addresses')).min(1).max(QUIC_PORTS_MAX),
+    z
+      .array(integer(1, 65_535, 'a UDP port of the cluster addresses'))
+      .min(1)
+      .max(QUIC_PORTS_MAX),
     {
       expected: `a list of 1 to ${QUIC_PORTS_MAX} ports`,
       text: 'with `quic`: the UDP ports on which QUIC is spoken; connections there follow the node that their connection id names (QUIC-LB)',

@@ -52,13 +52,7 @@ export interface NativeQuic {
 }
 
 /** What a QUIC connection id said; all but `node` and `none` leave the packet to its four-tuple. */
-export type NativeQuicId =
-  | 'none'
-  | 'node'
-  | 'clientChosen'
-  | 'unconfigured'
-  | 'length'
-  | 'nobody';
+export type NativeQuicId = 'none' | 'node' | 'clientChosen' | 'unconfigured' | 'length' | 'nobody';
 
 /** What decisions depend on besides the table. */
 export interface NativeCriteria {

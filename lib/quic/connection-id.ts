@@ -50,10 +50,16 @@ function feistel(key: Buffer, text: Buffer, rounds: readonly number[]): Buffer {
     block.write(input, 'hex');
     block[14] = text.length;
     block[15] = round;
-    return encryptBlock(key, block).toString('hex').slice(skip, skip + half);
+    return encryptBlock(key, block)
+      .toString('hex')
+      .slice(skip, skip + half);
   };
   const xor = (one: string, other: string): string =>
-    [...one].map((digit, i) => (Number.parseInt(digit, 16) ^ Number.parseInt(other[i] as string, 16)).toString(16)).join('');
+    [...one]
+      .map((digit, i) =>
+        (Number.parseInt(digit, 16) ^ Number.parseInt(other[i] as string, 16)).toString(16),
+      )
+      .join('');
   for (const round of rounds) {
     if (round % 2 === 1) right = xor(right, mask(left + odd, round, odd.length));
     else left = xor(left, mask(odd + right, round, 0));
@@ -64,7 +70,8 @@ function feistel(key: Buffer, text: Buffer, rounds: readonly number[]): Buffer {
 /** The same octets, encrypted or decrypted. */
 function turned(key: Buffer | null, text: Buffer, encrypt: boolean): Buffer {
   if (key === null) return text;
-  if (text.length === BLOCK_BYTES) return encrypt ? encryptBlock(key, text) : decryptBlock(key, text);
+  if (text.length === BLOCK_BYTES)
+    return encrypt ? encryptBlock(key, text) : decryptBlock(key, text);
   return feistel(key, text, encrypt ? [1, 2, 3, 4] : [4, 3, 2, 1]);
 }
 

@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { type Configuration, type QuicConfig, type ResolvedQuic, resolveQuic } from '../config/index.js';
+import {
+  type Configuration,
+  type QuicConfig,
+  type ResolvedQuic,
+  resolveQuic,
+} from '../config/index.js';
 import { expectedSentence, FlowsieveError, show } from '../errors/index.js';
 import { decodeConnectionId, encodeConnectionId, UNROUTABLE_CONFIG } from './connection-id.js';
 

@@ -109,7 +109,8 @@ QuicConfig to_quic_config(const Napi::Object& from) {
                     config.nonce_length >= kQuicNonceMin &&
                     config.server_id_length + config.nonce_length <= int{kQuicPlaintextMax};
   if (config.id >= kQuicConfigs || !fits) {
-    refuse(from.Env(), "Expected a QUIC-LB config id from 0 to 6 and lengths of at most 19 octets.");
+    refuse(from.Env(),
+           "Expected a QUIC-LB config id from 0 to 6 and lengths of at most 19 octets.");
   }
   const Napi::Value key = from.Get("key");
   if (key.IsNull()) return config;

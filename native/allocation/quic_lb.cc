@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kHalfMax = (kQuicPlaintextMax + 1) / 2;
 
-/// The two halves of what is encrypted, and the rounds that turn them.
+/// The two halves of what is encrypted, and the rounds that turn them. Each half has a whole block's
+/// room, with zeros where its mask has them.
 class Feistel {
  public:
   Feistel(const Aes128& cipher, const uint8_t* text, size_t length)
@@ -17,45 +18,52 @@ class Feistel {
         length_(length),
         half_(std::min((length + 1) / 2, kHalfMax)),  // never less: tells the compiler the bound
         odd_(length % 2 != 0) {
+    std::memset(left_mask_, 0xff, half_);
+    std::memset(right_mask_, 0xff, half_);
+    if (odd_) {
+      left_mask_[half_ - 1] = 0xf0;
+      right_mask_[0] = 0x0f;
+    }
     std::memcpy(left_, text, half_);
     std::memcpy(right_, text + length - half_, half_);
-    clear_middle();
+    mask(left_, left_mask_);
+    mask(right_, right_mask_);
   }
 
   /// The round of this number changes the left half if the number is even, else the right one.
   /// Doing a round twice is not doing it.
   void round(uint8_t number) {
     const bool changes_left = number % 2 == 0;
-    uint8_t block[Aes128::kBlockBytes] = {};
-    std::memcpy(block, changes_left ? right_ : left_, half_);
+    uint8_t block[Aes128::kBlockBytes];
+    std::memcpy(block, changes_left ? right_ : left_, sizeof(block));
     block[14] = static_cast<uint8_t>(length_);
     block[15] = number;
     cipher_.encrypt(block, block);
+    mask(block, changes_left ? left_mask_ : right_mask_);
     uint8_t* changed = changes_left ? left_ : right_;
-    for (size_t i = 0; i < half_; ++i) changed[i] ^= block[i];
-    clear_middle();
+    for (size_t i = 0; i < sizeof(block); ++i) changed[i] ^= block[i];
   }
 
   /// The first `count` octets.
   void copy(uint8_t* out, size_t count) const {
-    uint8_t whole[kQuicPlaintextMax + 1];
+    uint8_t whole[kHalfMax + Aes128::kBlockBytes];
     std::memcpy(whole, left_, half_);
-    std::memcpy(whole + half_ - odd_, right_, half_);
-    if (odd_) whole[half_ - 1] = static_cast<uint8_t>(left_[half_ - 1] | right_[0]);
+    const uint8_t middle = left_[half_ - 1] | right_[0];
+    std::memcpy(whole + half_ - (odd_ ? 1 : 0), right_, sizeof(right_));
+    if (odd_) whole[half_ - 1] = middle;
     std::memcpy(out, whole, count);
   }
 
  private:
-  void clear_middle() {
-    if (!odd_) return;
-    left_[half_ - 1] &= 0xf0;
-    right_[0] &= 0x0f;
+  static void mask(uint8_t* half, const uint8_t* mask) {
+    for (size_t i = 0; i < Aes128::kBlockBytes; ++i) half[i] &= mask[i];
   }
 
   const Aes128& cipher_;
   const size_t length_, half_;
   const bool odd_;
-  uint8_t left_[kHalfMax] = {}, right_[kHalfMax] = {};
+  uint8_t left_[Aes128::kBlockBytes] = {}, right_[Aes128::kBlockBytes] = {};
+  uint8_t left_mask_[Aes128::kBlockBytes] = {}, right_mask_[Aes128::kBlockBytes] = {};
 };
 
 }  // namespace

@@ -115,7 +115,8 @@ struct Decision {
   bool anew = false;         ///< the connection was noted as another's, and was nobody's
   bool reserved = false;     ///< the configuration decided: in no class, and without a lease
   uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
-  QuicId quic = QuicId::kNone;  ///< what the connection id said; kNone but on QUIC ports
+  /// What the connection id said; kNone but on QUIC ports.
+  QuicId quic = QuicId::kNone;
 };
 
 /// Is told when connections enter and leave the table. Called per connection, never per packet.

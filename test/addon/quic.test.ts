@@ -93,7 +93,11 @@ describe('explain() of QUIC packets', () => {
   const ids = new ConnectionIds(config);
 
   async function why(payload: Uint8Array, used = config): Promise<string[]> {
-    const frame = ethernet().ipv4('198.51.100.7', '192.0.2.100').udp(40000, 443).payload(payload).build();
+    const frame = ethernet()
+      .ipv4('198.51.100.7', '192.0.2.100')
+      .udp(40000, 443)
+      .payload(payload)
+      .build();
     for await (const packet of explain({ frame, link: 'ethernet' }, { config: used })) {
       return [packet.verdict, `${packet.class}`, `${packet.owner}`, packet.why];
     }
@@ -116,7 +120,10 @@ describe('explain() of QUIC packets', () => {
 
   it('says why the four-tuple decides', async () => {
     const sentences = [
-      [initial, /bucket \d+ is node-\d's\. The client has chosen its connection id, or may have\.$/],
+      [
+        initial,
+        /bucket \d+ is node-\d's\. The client has chosen its connection id, or may have\.$/,
+      ],
       [short(ids.makeUnroutable()), /The config id of its connection id is not configured\.$/],
       [Buffer.of(0x40, 0x0a), /Its connection id is too short, or not as long as it says\.$/],
       [short(Buffer.alloc(11, 0x0a)), /Its connection id names no living member\.$/],
@@ -134,6 +141,9 @@ describe('explain() of QUIC packets', () => {
       node: 'node-1',
       nodes: NAMES.map((name) => ({ name })),
     });
-    assert.match((await why(short(ids.make()), plain))[3] as string, /^It opens a connection, and bucket \d+ is node-\d's\.$/);
+    assert.match(
+      (await why(short(ids.make()), plain))[3] as string,
+      /^It opens a connection, and bucket \d+ is node-\d's\.$/,
+    );
   });
 });

@@ -83,7 +83,7 @@ FLOWSIEVE_FUZZ_TARGET(quic, data, size) {
     const QuicAnswer expected = test::plain_node_of(options, digits, header.is_long);
     demand(answer.id == expected.id && answer.node == expected.node);
   } else {
-    demand(answer.id == (header.choice == QuicIdChoice::kClient ? QuicId::kClientChosen
-                                                                : QuicId::kLength));
+    demand(answer.id ==
+           (header.choice == QuicIdChoice::kClient ? QuicId::kClientChosen : QuicId::kLength));
   }
 }

@@ -65,7 +65,9 @@ describe('QUIC-LB connection ids', () => {
   it('come back as they were made, whatever the config', () => {
     const lengths = fc
       .integer({ min: 1, max: 15 })
-      .chain((serverId) => fc.tuple(fc.constant(serverId), fc.integer({ min: 4, max: 19 - serverId })));
+      .chain((serverId) =>
+        fc.tuple(fc.constant(serverId), fc.integer({ min: 4, max: 19 - serverId })),
+      );
     const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
     const all = lengths.chain(([serverId, nonce]) =>
       fc.record({
@@ -121,14 +123,19 @@ describe('the connection ids of a cluster', () => {
   });
 
   it('are made under the newest config unless another is asked for', () => {
-    const configs = [{ id: 2, serverIdLength: 3, nonceLength: 4 }, { id: 0, encrypted: false }];
+    const configs = [
+      { id: 2, serverIdLength: 3, nonceLength: 4 },
+      { id: 0, encrypted: false },
+    ];
     const ids = new ConnectionIds(parse({ quic: { ports: [443], configs } }));
     assert.equal((ids.make()[0] as number) >> 5, 2);
     const plain = ids.make({ config: 0, node: 'node-1', nonce: hex('0001020304050607') });
     const serverId = createHash('sha256').update('node-1').digest('hex').slice(0, 4);
     assert.equal(plain.toString('hex'), `0a${serverId}0001020304050607`);
     assert.deepEqual(
-      ids.facts('node-1').map((facts) => [facts.config, facts.length, facts.serverId.toString('hex')]),
+      ids
+        .facts('node-1')
+        .map((facts) => [facts.config, facts.length, facts.serverId.toString('hex')]),
       [
         [0, 11, serverId],
         [2, 8, createHash('sha256').update('node-1').digest('hex').slice(0, 6)],
@@ -168,7 +175,8 @@ describe('configuration: quic', () => {
       parse(change);
     } catch (error) {
       assert.ok(error instanceof ConfigurationError, String(error));
-      for (const { message } of error.problems) assert.match(message, /^Expected .+ but received .+\.$/s);
+      for (const { message } of error.problems)
+        assert.match(message, /^Expected .+ but received .+\.$/s);
       return error.problems.map(({ path }) => path);
     }
     return [];
@@ -181,7 +189,10 @@ describe('configuration: quic', () => {
     ['quic.configs', { quic: { ports: [443], configs: [] } }],
     ['quic.configs[0].id', { quic: { ports: [443], configs: [{ id: 7 }] } }],
     ['quic.configs[1].id', { quic: { ports: [443], configs: [{ id: 1 }, { id: 1 }] } }],
-    ['quic.configs[0].serverIdLength', { quic: { ports: [443], configs: [{ serverIdLength: 0 }] } }],
+    [
+      'quic.configs[0].serverIdLength',
+      { quic: { ports: [443], configs: [{ serverIdLength: 0 }] } },
+    ],
     ['quic.configs[0].nonceLength', { quic: { ports: [443], configs: [{ nonceLength: 3 }] } }],
     [
       'quic.configs[0].nonceLength',
@@ -195,7 +206,12 @@ describe('configuration: quic', () => {
     ['nodes[0].serverId', { nodes: [{ name: 'node-2', serverId: 'ab' }] }],
     [
       'nodes[1].serverId',
-      { nodes: [{ name: 'node-2', serverId: 'abcd01' }, { name: 'b', serverId: 'ABCD02' }] },
+      {
+        nodes: [
+          { name: 'node-2', serverId: 'abcd01' },
+          { name: 'b', serverId: 'ABCD02' },
+        ],
+      },
     ],
   ];
   for (const [path, change] of wrong) {
@@ -240,7 +256,9 @@ describe('configuration: quic', () => {
     // RFC 5869 by hand: one block is enough for 16 bytes.
     const extracted = createHmac('sha256', 'web').update(secret).digest();
     for (const { id, key } of resolveQuic(config)?.configs ?? []) {
-      const block = createHmac('sha256', extracted).update(`flowsieve quic-lb v1 config ${id}\u0001`);
+      const block = createHmac('sha256', extracted).update(
+        `flowsieve quic-lb v1 config ${id}\u0001`,
+      );
       assert.deepEqual(key, block.digest().subarray(0, 16));
     }
   });
@@ -258,7 +276,10 @@ describe('configuration: quic', () => {
       assert.equal(resolveQuic(config)?.configs[0]?.key?.toString('hex'), key);
       assert.ok(!JSON.stringify(config).includes(key));
       writeFileSync(join(folder, 'key'), `${key}00\n`);
-      assert.throws(() => loadConfiguration(file), /32 hexadecimal digits for quic.configs\[0\].keyFile/);
+      assert.throws(
+        () => loadConfiguration(file),
+        /32 hexadecimal digits for quic.configs\[0\].keyFile/,
+      );
       rmSync(join(folder, 'key'));
       assert.throws(() => loadConfiguration(file), /quic.configs\[0\].keyFile/);
       assert.throws(() => resolveQuic(parse({ quic })), { code: 'FLOWSIEVE_STATE' });
@@ -269,7 +290,8 @@ describe('configuration: quic', () => {
 });
 
 describe('the criteria with quic', () => {
-  const digest = (change: Partial<ConfigurationInput> = {}) => criteriaSettings(parse(change)).digest;
+  const digest = (change: Partial<ConfigurationInput> = {}) =>
+    criteriaSettings(parse(change)).digest;
 
   it('are what they were without the section', () => {
     const { settings } = criteriaSettings(parse({ quic: undefined }));
@@ -278,7 +300,9 @@ describe('the criteria with quic', () => {
   });
 
   it('come back as they were made', () => {
-    const config = parse({ quic: { ports: [8443, 443], configs: [{ id: 3 }, { id: 1, encrypted: false }] } });
+    const config = parse({
+      quic: { ports: [8443, 443], configs: [{ id: 3 }, { id: 1, encrypted: false }] },
+    });
     const settings: unknown = JSON.parse(JSON.stringify(criteriaSettings(config).settings));
     assert.deepEqual(resolveQuicSettings(settings), resolveQuic(config));
     assert.equal(resolveSettings(settings).buckets, 256);
@@ -289,7 +313,11 @@ describe('the criteria with quic', () => {
     assert.equal(digest({ nodes, node: 'node-1' }), digest());
     assert.equal(digest({ quic: { ports: [443, 80] } }), digest({ quic: { ports: [80, 443] } }));
     const derived = createHash('sha256').update('node-1').digest('hex').slice(0, 4);
-    const given = [{ name: 'node-1', serverId: derived.toUpperCase() }, { name: 'node-2' }, { name: 'node-3' }];
+    const given = [
+      { name: 'node-1', serverId: derived.toUpperCase() },
+      { name: 'node-2' },
+      { name: 'node-3' },
+    ];
     assert.equal(digest({ nodes: given }), digest());
   });
 
@@ -299,8 +327,14 @@ describe('the criteria with quic', () => {
     ['another config id', { quic: { ports: [443], configs: [{ id: 1 }] } }],
     ['another length', { quic: { ports: [443], configs: [{ nonceLength: 9 }] } }],
     ['plain ids', { quic: { ports: [443], configs: [{ encrypted: false }] } }],
-    ['ids that do not say their length', { quic: { ports: [443], configs: [{ encodesLength: false }] } }],
-    ['another server id', { nodes: [{ name: 'node-1', serverId: '0001' }, ...(INPUT.nodes ?? []).slice(1)] }],
+    [
+      'ids that do not say their length',
+      { quic: { ports: [443], configs: [{ encodesLength: false }] } },
+    ],
+    [
+      'another server id',
+      { nodes: [{ name: 'node-1', serverId: '0001' }, ...(INPUT.nodes ?? []).slice(1)] },
+    ],
     ['a node more', { nodes: [...(INPUT.nodes ?? []), { name: 'node-4' }] }],
   ];
   for (const [what, change] of others) {

@@ -75,7 +75,9 @@ async function opened({ from, to, port, config }: Order): Promise<object> {
 async function say({ socket, id, port, to }: Connection): Promise<object> {
   said += 1;
   const packet = Buffer.concat([Buffer.of(0x40), id, Buffer.from(`packet ${said} `.padEnd(40))]);
-  const answers = (await exchange(socket, packet, port, to)).map((each) => each.subarray(1).toString());
+  const answers = (await exchange(socket, packet, port, to)).map((each) =>
+    each.subarray(1).toString(),
+  );
   const resets = answers.filter((text) => text.startsWith('reset '));
   return {
     nodes: answers.filter((text) => !resets.includes(text)).map((text) => text.split(' ')[0]),

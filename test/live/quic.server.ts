@@ -12,7 +12,8 @@
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { parseArgs } from 'node:util';
-import { ConnectionIds, loadConfiguration } from '../../lib/index.js';
+import { loadConfiguration } from '../../lib/config/index.js';
+import { ConnectionIds } from '../../lib/quic/index.js';
 
 const VERSION_1 = Buffer.of(0, 0, 0, 1);
 const UNROUTABLE = 7;
@@ -37,7 +38,8 @@ function accept(packet: Buffer): Buffer | null {
   const sourceAt = 6 + destinationLength + 1;
   const source = packet.subarray(sourceAt, sourceAt + (packet[sourceAt - 1] as number));
   const wanted = packet[sourceAt + source.length] as number;
-  const id = wanted === UNROUTABLE ? ids.makeUnroutable(UNROUTABLE_LENGTH) : ids.make({ config: wanted });
+  const id =
+    wanted === UNROUTABLE ? ids.makeUnroutable(UNROUTABLE_LENGTH) : ids.make({ config: wanted });
   open.add(id.toString('hex'));
   return Buffer.concat([
     Buffer.of(0xe0),
@@ -54,7 +56,9 @@ function accept(packet: Buffer): Buffer | null {
 function answer(packet: Buffer): Buffer {
   const length = lengths.get((packet[1] as number) >> 5) ?? UNROUTABLE_LENGTH;
   const known = open.has(packet.subarray(1, 1 + length).toString('hex'));
-  const text = known ? `${config.node} ${packet.subarray(1 + length).toString()}` : `reset ${config.node}`;
+  const text = known
+    ? `${config.node} ${packet.subarray(1 + length).toString()}`
+    : `reset ${config.node}`;
   return Buffer.concat([Buffer.of(0x40), Buffer.from(text)]);
 }
 

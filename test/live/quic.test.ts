@@ -7,6 +7,7 @@ import {
   bucketsOf,
   CLUSTER_IPV4,
   CLUSTER_IPV6,
+  type ClusterNode,
   type Live,
   liveCluster,
   nodeOf,
@@ -49,6 +50,17 @@ function program(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url));
 }
 
+/** Starts a node's server with a configuration of its own, which has the section already. */
+async function startServer({ lab }: Live, node: ClusterNode): Promise<void> {
+  const configuration = JSON.parse(await readFile(node.configuration, 'utf8')) as object;
+  const file = join(lab.directory, `${node.name}-server.yaml`);
+  await writeFile(file, JSON.stringify({ ...configuration, quic: QUIC }));
+  const addresses = PATHS.flatMap(({ to }) => ['--address', to]);
+  const argv = ['--configuration', file, '--port', String(PORT), ...addresses];
+  const server = lab.spawn(node.name, [process.execPath, program('./quic.server.js'), ...argv]);
+  await server.line((line) => line === 'listening', 90_000);
+}
+
 /** The client's program, one command at a time. */
 class Client {
   private readonly child: Child;
@@ -65,7 +77,7 @@ class Client {
     const line = this.child.line(() => {
       seen += 1;
       return seen > at;
-    }, 5_000);
+    }, 30_000);
     this.child.write(JSON.stringify(order));
     return JSON.parse(await line) as Answer;
   }
@@ -88,22 +100,14 @@ describe('QUIC connections whose clients change their address', () => {
   let client: Client;
 
   before(async function () {
-    this.timeout(30_000);
+    this.timeout(120_000);
     const { lab, cluster } = live();
     await lab.ip('client', [
       'address add 192.0.2.201/24 dev eth0',
       'address add 2001:db8::201/64 dev eth0 nodad',
     ]);
-    for (const node of cluster.nodes) {
-      // Servers make ids before the cluster reads them, so that what the section changes can be seen.
-      const configuration = JSON.parse(await readFile(node.configuration, 'utf8')) as object;
-      const file = join(lab.directory, `${node.name}-server.yaml`);
-      await writeFile(file, JSON.stringify({ ...configuration, quic: QUIC }));
-      const addresses = PATHS.flatMap(({ to }) => ['--address', to]);
-      const argv = ['--configuration', file, '--port', String(PORT), ...addresses];
-      const server = lab.spawn(node.name, [process.execPath, program('./quic.server.js'), ...argv]);
-      await server.line((line) => line === 'listening');
-    }
+    // Servers make ids before the cluster reads them, so that what the section changes can be seen.
+    await Promise.all(cluster.nodes.map((node) => startServer(live(), node)));
     client = new Client(live());
   });
 

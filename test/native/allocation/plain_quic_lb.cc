@@ -37,8 +37,12 @@ struct Halves {
 
 Halves split(const std::string& text) {
   const size_t half = text.size() / 2;
-  const bool odd = half % 2 != 0;
-  return {text.substr(0, half) + (odd ? "0" : ""), (odd ? "0" : "") + text.substr(half)};
+  Halves halves{text.substr(0, half), text.substr(half)};
+  if (half % 2 != 0) {
+    halves.left.push_back('0');
+    halves.right.insert(halves.right.begin(), '0');
+  }
+  return halves;
 }
 
 std::string join(const Halves& halves, size_t length) {
@@ -49,10 +53,12 @@ std::string join(const Halves& halves, size_t length) {
 void pass(const QuicConfig& config, size_t length, uint8_t number, Halves& halves) {
   const bool odd = length % 2 != 0;
   if (number % 2 != 0) {
-    halves.right = exclusive_or(halves.right, aes(config, expand(length, number, halves.left), true));
+    halves.right =
+        exclusive_or(halves.right, aes(config, expand(length, number, halves.left), true));
     if (odd) halves.right[0] = '0';
   } else {
-    halves.left = exclusive_or(halves.left, aes(config, expand(length, number, halves.right), true));
+    halves.left =
+        exclusive_or(halves.left, aes(config, expand(length, number, halves.right), true));
     if (odd) halves.left.back() = '0';
   }
 }

@@ -96,8 +96,7 @@ TEST_CASE("QUIC-LB: what the published unroutable ids say") {
   CHECK(node_of(QuicLb(options_for(three_four, "010203")), "ff").id == QuicId::kUnconfigured);
   CHECK(node_of(QuicLb(options_for(one, "010203")), "0001020304050607").id ==
         QuicId::kUnconfigured);
-  CHECK(node_of(QuicLb(options_for(three_four, "010203")), "00010203040506").id ==
-        QuicId::kLength);
+  CHECK(node_of(QuicLb(options_for(three_four, "010203")), "00010203040506").id == QuicId::kLength);
 }
 
 TEST_CASE("QUIC-LB: an id that does not say its length where it should names nobody") {
@@ -174,9 +173,9 @@ TEST_CASE("QUIC-LB agrees with its plain twin over random configurations and ids
     for (int i = 0; i < 40; ++i) {
       const QuicConfig& config = options.configs[random() % options.configs.size()];
       const QuicServer& server = options.servers[random() % options.servers.size()];
-      std::string id = plain_encode(config, to_hex(server.id.data(), config.server_id_length),
-                                    random_hex(random, config.nonce_length),
-                                    between(random, 0, 31));
+      std::string id =
+          plain_encode(config, to_hex(server.id.data(), config.server_id_length),
+                       random_hex(random, config.nonce_length), between(random, 0, 31));
       const bool exact = random() % 2;
       const bool spoilt = random() % 4 == 0;
       if (spoilt) id[random() % id.size()] = "0123456789abcdef"[random() % 16];

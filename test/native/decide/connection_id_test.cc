@@ -181,7 +181,8 @@ TEST_CASE("connection id: spoofed ids take nothing from anybody") {
   CHECK(deliverers(cluster.see(kClient.one_rtt(unroutable_id()), 1.3)) == "1");
 }
 
-TEST_CASE("connection id: openings by id have their share, and are decided beyond it all the same") {
+TEST_CASE(
+    "connection id: openings by id have their share, and are decided beyond it all the same") {
   TestCluster cluster(with_quic({.capacity = 100, .opening_share = 0.05}));
   cluster.give_all_buckets_to(1);
   for (uint16_t port = 1; port <= 50; ++port) {
@@ -205,7 +206,8 @@ TEST_CASE("connection id: a lone entry times out like any UDP flow") {
   CHECK_FALSE(node.status(kMoved.key()));
 }
 
-TEST_CASE("connection id: through a whole handover of the bucket nothing is held, lost or doubled") {
+TEST_CASE(
+    "connection id: through a whole handover of the bucket nothing is held, lost or doubled") {
   TestCluster cluster(with_quic());
   cluster.give_all_buckets_to(0);
   uint16_t port = 1000;
@@ -248,7 +250,8 @@ TEST_CASE("connection id: the nodes decide alike at different stages of a handov
   CHECK(deliverers(cluster.see(kMoved.one_rtt(id_of(2)), 1.1)) == "2");
 }
 
-TEST_CASE("connection id: a dead node's ids fall back to the bucket, and its return takes them up") {
+TEST_CASE(
+    "connection id: a dead node's ids fall back to the bucket, and its return takes them up") {
   TestCluster cluster(with_quic());
   cluster.give_all_buckets_to(1);
   CHECK(deliverers(cluster.see(kMoved.one_rtt(id_of(2)), 1)) == "2");

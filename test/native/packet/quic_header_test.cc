@@ -45,7 +45,8 @@ TEST_CASE("QUIC header: of a short one everything behind the first octet may be 
   CHECK_FALSE(read("4007").is_long);
 }
 
-TEST_CASE("QUIC header: of long ones only Handshake packets have an id that the server has chosen") {
+TEST_CASE(
+    "QUIC header: of long ones only Handshake packets have an id that the server has chosen") {
   const struct {
     const char *digits, *id;
     QuicIdChoice choice;

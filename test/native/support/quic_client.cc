@@ -14,7 +14,8 @@ ByteVector joined(ByteVector bytes, const ByteVector& more) {
 /// The first octet, the version, the destination id, an empty source id, and a body.
 ByteVector long_header(uint8_t first, uint32_t version, const ByteVector& id) {
   ByteVector bytes{first};
-  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(version >> shift));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    bytes.push_back(static_cast<uint8_t>(version >> shift));
   bytes.push_back(static_cast<uint8_t>(id.size()));
   return joined(joined(bytes, id), ByteVector(24));
 }
@@ -31,9 +32,8 @@ QuicLbOptions test_quic(NodeIndex first, NodeIndex last) {
     uint8_t server_id, nonce;
   } lengths[] = {{2, 4}, {3, 6}, {6, 10}};
   for (uint8_t id = 0; id < 3; ++id) {
-    QuicConfig config{.id = id,
-                      .server_id_length = lengths[id].server_id,
-                      .nonce_length = lengths[id].nonce};
+    QuicConfig config{
+        .id = id, .server_id_length = lengths[id].server_id, .nonce_length = lengths[id].nonce};
     if (id > 0) config.key.emplace().fill(static_cast<uint8_t>(0x40 + id));
     options.configs.push_back(config);
   }
