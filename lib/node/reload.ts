@@ -127,7 +127,8 @@ export function reloadOf(
   return {
     changed: new Set(RELOADED.filter((key) => differs(key, inForce, next))),
     needRestart: keys.filter(
-      (key) => !isDerived(key, next) && !NO_RESTART.has(key) && json(started[key]) !== json(next[key]),
+      (key) =>
+        !isDerived(key, next) && !NO_RESTART.has(key) && json(started[key]) !== json(next[key]),
     ),
   };
 }
