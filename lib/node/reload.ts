@@ -41,6 +41,12 @@ function json(value: unknown): string | undefined {
   return JSON.stringify(value);
 }
 
+/** Of the two ways to say where the cluster is reached, the other one follows. */
+function isDerived(key: string, { role }: Configuration): boolean {
+  const networks = ['interface', 'addresses', 'linkAddress'];
+  return role === 'gateway' ? networks.includes(key) : key === 'interfaces';
+}
+
 function secretDiffers(inForce: Configuration, next: Configuration): boolean {
   if (json(inForce.secret) !== json(next.secret)) return true;
   // The files can have the names that they had and another content.
@@ -133,6 +139,7 @@ export function reloadOf(
     changed: new Set(RELOADED.filter((key) => differs(key, inForce, next))),
     needRestart: keys.filter(
       (key) =>
+        !isDerived(key, next) &&
         !NO_RESTART.has(key) &&
         (key !== 'elements' || elementsMatter) &&
         json(started[key]) !== json(next[key]),

@@ -57,10 +57,9 @@ Napi::Function EngineWrap::define(Napi::Env env) {
       {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
        InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
        InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::reserve>("reserve"),
-       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
-       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
-       InstanceMethod<&Self::takeover>("takeover"),
+       InstanceMethod<&Self::reserve>("reserve"), InstanceMethod<&Self::prepare>("prepare"),
+       InstanceMethod<&Self::hold>("hold"), InstanceMethod<&Self::release>("release"),
+       InstanceMethod<&Self::acquire>("acquire"), InstanceMethod<&Self::takeover>("takeover"),
        InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
        InstanceMethod<&Self::adopt>("adopt"),
        InstanceMethod<&Self::clear_contested>("clearContested"),
@@ -139,8 +138,9 @@ void EngineWrap::set_open_until(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value EngineWrap::reserve(const Napi::CallbackInfo& info) {
-  return do_later(info.Env(), [reserved = to_reserved(info[0].As<Napi::Array>())](
-                                  Engine& engine) { engine.reserve(reserved); });
+  return do_later(info.Env(), [reserved = to_reserved(info[0].As<Napi::Array>())](Engine& engine) {
+    engine.reserve(reserved);
+  });
 }
 
 Napi::Value EngineWrap::prepare(const Napi::CallbackInfo& info) {

@@ -369,7 +369,8 @@ bool opens(const Packet& packet) {
 
 Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
   if (subject.watched) return watch(subject, slot, context);
-  if (subject.reserved != kNobody) [[unlikely]] return by_configuration(subject, context);
+  if (subject.reserved != kNobody) [[unlikely]]
+    return by_configuration(subject, context);
   if (subject.follower) {
     const Decision decision = follow_first(subject, slot, context);
     count_class(context, decision.packet_class);

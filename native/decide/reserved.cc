@@ -27,8 +27,7 @@ NodeIndex Reserved::owner_of(const Key& flow) const {
       });
   if (behind == list_.begin()) return kNobody;
   const Reservation& found = *(behind - 1);
-  const bool holds =
-      found.address == flow.destination && flow.destination_port <= found.last_port;
+  const bool holds = found.address == flow.destination && flow.destination_port <= found.last_port;
   return holds ? found.owner : kNobody;
 }
 

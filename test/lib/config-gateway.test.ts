@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { plan } from '../../lib/allocation/index.js';
 import { type Configuration, parseConfiguration } from '../../lib/config/index.js';
 import { ConfigurationError } from '../../lib/errors/index.js';
 import {
@@ -7,7 +8,6 @@ import {
   nativeReservations,
   nativeWorkerOptions,
 } from '../../lib/native/index.js';
-import { plan } from '../../lib/allocation/index.js';
 
 const SECOND = { name: 'eth1', addresses: ['203.0.113.1', '2001:db8:2::1'] };
 const GATEWAY = {
@@ -64,9 +64,10 @@ describe('configuration of a gateway', () => {
 
   it('hashes both directions alike, and cannot be told not to', () => {
     assert.equal(parse().distribution.symmetric, true);
-    assert.deepEqual([...refused({ distribution: { symmetric: false } }).keys()], [
-      'distribution.symmetric',
-    ]);
+    assert.deepEqual(
+      [...refused({ distribution: { symmetric: false } }).keys()],
+      ['distribution.symmetric'],
+    );
     const server = parseConfiguration({ cluster: 'web', addresses: ['192.0.2.1'] }, {});
     assert.equal(server.distribution.symmetric, false);
   });
@@ -111,7 +112,9 @@ describe('configuration of a gateway', () => {
   for (const [path, more] of wrong) {
     it(`refuses ${path}: ${JSON.stringify(more).slice(0, 70)}`, () => {
       const problems = refused(more);
-      const paths = [...problems.keys()].filter((each) => !/interfaces\[1\]\.addresses\[1\]/.test(each));
+      const paths = [...problems.keys()].filter(
+        (each) => !/interfaces\[1\]\.addresses\[1\]/.test(each),
+      );
       assert.deepEqual(paths, [path]);
       assert.match(problems.get(path) ?? '', /^Expected .+ for .+ but received .+\.$/);
     });
@@ -155,20 +158,23 @@ describe('a gateway for its workers', () => {
         `${Buffer.from(address).toString('hex')} ${firstPort}-${lastPort} ${indexes.names()[owner]}`,
     );
     const mapped = '00000000000000000000ffff';
-    assert.deepEqual(new Set(list), new Set([
-      `${mapped}c6336401 20000-29999 node-1`,
-      '20010db8000100000000000000000001 20000-29999 node-1',
-      `${mapped}cb007101 20000-29999 node-1`,
-      '20010db8000200000000000000000001 20000-29999 node-1',
-      `${mapped}c633640b 0-65535 node-1`,
-      `${mapped}cb00710b 0-65535 node-1`,
-      `${mapped}c6336401 30000-39999 node-2`,
-      '20010db8000100000000000000000001 30000-39999 node-2',
-      `${mapped}cb007101 30000-39999 node-2`,
-      '20010db8000200000000000000000001 30000-39999 node-2',
-      `${mapped}c633640c 0-65535 node-2`,
-      `${mapped}cb00710c 0-65535 node-2`,
-    ]));
+    assert.deepEqual(
+      new Set(list),
+      new Set([
+        `${mapped}c6336401 20000-29999 node-1`,
+        '20010db8000100000000000000000001 20000-29999 node-1',
+        `${mapped}cb007101 20000-29999 node-1`,
+        '20010db8000200000000000000000001 20000-29999 node-1',
+        `${mapped}c633640b 0-65535 node-1`,
+        `${mapped}cb00710b 0-65535 node-1`,
+        `${mapped}c6336401 30000-39999 node-2`,
+        '20010db8000100000000000000000001 30000-39999 node-2',
+        `${mapped}cb007101 30000-39999 node-2`,
+        '20010db8000200000000000000000001 30000-39999 node-2',
+        `${mapped}c633640c 0-65535 node-2`,
+        `${mapped}cb00710c 0-65535 node-2`,
+      ]),
+    );
   });
 
   it('of a server only the ports: its node addresses never come by the cluster', () => {

@@ -108,16 +108,19 @@ export class GatewayCluster {
     return new AdminClient({ cluster: name, socket }).status();
   }
 
-  statuses(): Promise<Status[]> {
-    return Promise.all(this.running.map((node) => this.status(node)));
+  statuses(nodes: readonly GatewayNode[] = this.running): Promise<Status[]> {
+    return Promise.all(nodes.map((node) => this.status(node)));
   }
 
-  /** Waits until the running nodes have one view, of which `wanted` holds. */
-  agreed(wanted: (status: Status) => boolean): Promise<Status[]> {
+  /** Waits until the running nodes (or those named) have one view, of which `wanted` holds. */
+  agreed(
+    wanted: (status: Status) => boolean,
+    nodes: readonly GatewayNode[] = this.running,
+  ): Promise<Status[]> {
     return until(
       `agreement of ${this.options.name}`,
       async () => {
-        const all = await this.statuses().catch(() => []);
+        const all = await this.statuses(nodes).catch(() => []);
         const views = new Set(all.map(({ epoch, members }) => `${epoch} ${members.length}`));
         const able = all.every(({ state }) => state === 'member' || state === 'draining');
         return all.length > 0 && views.size === 1 && able && all.every(wanted) && all;

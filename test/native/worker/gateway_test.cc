@@ -19,8 +19,8 @@ const Setup kGateway{.gateway = true};
 
 /// Sent to the cluster's link address.
 PacketBuilder to_gateway(const std::string& from, const std::string& to) {
-  PacketBuilder frame = PacketBuilder::ethernet().patch(
-      0, ByteVector(kGatewayMac.begin(), kGatewayMac.end()));
+  PacketBuilder frame =
+      PacketBuilder::ethernet().patch(0, ByteVector(kGatewayMac.begin(), kGatewayMac.end()));
   return from.find(':') == std::string::npos ? frame.ipv4(from, to) : frame.ipv6(from, to);
 }
 /// The same packet to another link address.
@@ -50,6 +50,17 @@ std::vector<NodeIndex> by_turns() {
   return owners;
 }
 
+/// By the whole protocol, so that all know who has what.
+void hand_over(TestCluster& cluster, const std::vector<NodeIndex>& owners) {
+  cluster.prepare(owners, gateway_distribution());
+  cluster.exchange(ListKind::kMoving);
+  cluster.hold();
+  cluster.release();
+  cluster.acquire();
+  cluster.commit();
+  cluster.settle();
+}
+
 }  // namespace
 
 TEST_CASE("gateway: a frame to the cluster's link address is its traffic, whatever its addresses") {
@@ -59,8 +70,7 @@ TEST_CASE("gateway: a frame to the cluster's link address is its traffic, whatev
   CHECK(node.see(to_gateway(kClient, kCluster4).udp(5, 6), 1).decision.packet_class == 1);
   CHECK(node.see(to_gateway(kClient6, kServer6).udp(7, 8), 1).decision.packet_class == 1);
   CHECK(node.see(past_gateway(kClient, kServer).udp(1, 2), 1).decision.verdict == Verdict::kPass);
-  CHECK(node.see(past_gateway(kClient, kCluster4).udp(1, 2), 1).decision.verdict ==
-        Verdict::kPass);
+  CHECK(node.see(past_gateway(kClient, kCluster4).udp(1, 2), 1).decision.verdict == Verdict::kPass);
   CHECK(node.count(Count::kPassed) == 2);
   CHECK(node.delivered() == 4);
 }
@@ -106,8 +116,8 @@ TEST_CASE("gateway: both directions are one connection, one bucket and one owner
       REQUIRE(record);
       CHECK(record->status == kEstablished);
       // Whoever spoke first is the client.
-      const Address spoke = record->flags & kClientIsDestination ? record->key.destination
-                                                                 : record->key.source;
+      const Address spoke =
+          record->flags & kClientIsDestination ? record->key.destination : record->key.source;
       CHECK(spoke == address_of(tcp.client));
     }
   }
@@ -150,7 +160,7 @@ TEST_CASE("gateway: what the server does is known to all, so its close closes ev
 TEST_CASE("gateway: a reply establishes a flow on every node") {
   TestCluster cluster(kGateway);
   cluster.see(to_gateway(kClient, kServer).udp(5000, 53).payload(8), 1);
-  cluster.give_all_buckets_to(1);
+  hand_over(cluster, all_of(1));
   CHECK(deliverers(cluster.see(to_gateway(kServer, kClient).udp(53, 5000).payload(8), 2)) == "0");
   CHECK(deliverers(cluster.see(to_gateway(kClient, kServer).udp(5000, 53).payload(8), 90)) == "0");
 }
@@ -162,7 +172,7 @@ TEST_CASE("gateway: fragments and ICMP errors of both directions follow their co
     return fragments_of(to_gateway(from, to).udp(port, far).payload(3000).build(), 1500);
   };
   cluster.see(to_gateway(kClient, kServer).udp(5000, 53).payload(8), 1);
-  cluster.give_all_buckets_to(1);
+  hand_over(cluster, all_of(1));
   for (const ByteVector& each : datagram(kServer, kClient, 53, 5000)) {
     CHECK(deliverers(cluster.see(each, 2)) == "0");
   }
