@@ -116,9 +116,12 @@ Result<std::vector<Lane::Parts>> Engine::open_gateway(const EngineOptions& optio
   std::vector<Lane::Parts> all;
   for (uint32_t i = 0; i < options.workers; ++i) {
     JoinedNetworks& networks = joined.value()[i];
-    all.push_back({std::move(networks.source), nullptr, std::move(queues.value()[i]),
-                   std::move(networks.responder),
-                   uint64_t{RingOptions{}.slots} * options.networks.size()});
+    all.push_back({.ring = std::move(networks.source),
+                   .watch = nullptr,
+                   .tun = std::move(queues.value()[i]),
+                   .forwarder = nullptr,
+                   .responder = std::move(networks.responder),
+                   .slots = uint64_t{RingOptions{}.slots} * options.networks.size()});
   }
   return all;
 }
