@@ -269,10 +269,10 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
 
 /// A packet of the server side: it can close or establish a connection, nothing else.
 ///
-/// Where the others keep entries of this connection too (tracking observe, or a list has told them),
-/// what only this node sees is noted for those who look on, and decides nothing: otherwise this entry would end at
-/// another time than theirs, and after a change of the allocation a packet would be taken by two
-/// nodes or by none.
+/// Where others keep entries of this connection too (tracking observe, or a list has told them),
+/// what only this node sees is noted for those who look on, and decides nothing: otherwise this
+/// entry would end at another time than theirs, and after a change of the allocation a packet would
+/// be taken by two nodes or by none.
 Decision watch(const Subject& subject, Slot slot, Context& context) {
   Decision decision;
   context.counters.add(Count::kWatched);

@@ -133,8 +133,8 @@ class ConnectionListener {
   virtual void contested(const Record& record) = 0;
 };
 
-/// What other nodes may know of this one's connections: what was opened by the time of the last list
-/// that it gave them, and what a list has brought.
+/// What other nodes may know of this one's connections: what was opened by the time of the last
+/// list that it gave them, and what a list has brought.
 struct Told {
   bool ever = false;
   Tick at = 0;

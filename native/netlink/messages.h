@@ -8,8 +8,8 @@
 //   0        2      4            to a multiple of 4
 //
 // Lengths count their own header. Nothing here trusts one: a walk ends, and says that it was
-// damaged, at the first length that does not fit. Headers are in the machine's byte order; what is in
-// attributes is for their readers.
+// damaged, at the first length that does not fit. Headers are in the machine's byte order; what is
+// in attributes is for their readers.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,9 @@
 // The worker's table against the operating system's list: docs/decisions/os-list.md.
 #include "worker/reconcile.h"
 
+#include <algorithm>
+#include <array>
+
 #include "decide/status.h"
 #include "netlink/open_list.h"
 #include "worker/worker.h"
@@ -11,6 +14,10 @@ namespace {
 /// Between a packet's time in its record and the socket that it opened or kept: the rounding of
 /// both, and the kernel's way to it.
 constexpr Tick kGrace = 2;
+
+/// Entries that one call compares at most; a visit may overrun its limit by one chunk.
+constexpr size_t kAtOnce = 512;
+constexpr size_t kLooksMax = kAtOnce - ChunkIndex::kWidth;
 
 }  // namespace
 
@@ -23,14 +30,20 @@ bool Worker::is_judged(const Record& record, const OpenList& list, Tick listed_a
 
 size_t Worker::find_missing(const OpenList& list, Tick listed_at, uint64_t& cursor, size_t looks,
                             std::vector<Key>& missing, size_t most) {
+  // Two passes, so that the cache misses of the list run side by side.
+  std::array<Slot, kAtOnce> slots;
   size_t judged = 0;
-  table_.visit(cursor, looks, [&](Slot, const Record& record) {
+  table_.visit(cursor, std::min(looks, kLooksMax), [&](Slot slot, const Record& record) {
     if (!is_judged(record, list, listed_at)) return;
-    ++judged;
-    // What has been found closed before stays as it is.
-    if ((record.seen_here & kServerRst) != 0 || list.is_open(record.key)) return;
-    if (missing.size() < most) missing.push_back(record.key);
+    list.prefetch(record.key);
+    slots[judged++] = slot;
   });
+  for (size_t i = 0; i < judged; ++i) {
+    const Record& record = table_.at(slots[i]);
+    // What has been found closed before stays as it is.
+    if ((record.seen_here & kServerRst) != 0 || list.is_open(record.key)) continue;
+    if (missing.size() < most) missing.push_back(record.key);
+  }
   counters_.add(Count::kOsChecked, judged);
   if (cursor >= table_.slots()) cursor = kListEnd;
   return judged;

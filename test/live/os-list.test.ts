@@ -34,7 +34,7 @@ interface Fates {
 
 async function serve({ lab }: Live, node: string, address = '::'): Promise<Child> {
   const server = lab.spawn(node, ['python3', TOOL, 'serve', address, String(PORT)]);
-  await server.line((line) => line === 'listening');
+  await server.line((line) => line === 'listening', 30_000);
   return server;
 }
 
@@ -90,7 +90,7 @@ describe('the operating system list, asked by hand', () => {
     await call(live(), 20);
     await call(live(), 5, CLUSTER_IPV6);
     const open = await reconcile();
-    assert.deepEqual([open.checked > 0, open.dropped, open.connections], [false, 0, []]);
+    assert.deepEqual([open.dropped, open.connections], [0, []]);
 
     await rules(live(), 'node-1', SILENCE);
     await server.stop('SIGKILL');
