@@ -431,7 +431,7 @@ describe('a connection that is not a peer’s', () => {
     const two = await cluster.start('node-2');
     // Everything that can be known without the secret is right: the dearest to refuse.
     const head = Buffer.concat([
-      Buffer.from('46530101', 'hex'),
+      Buffer.from('46530201', 'hex'),
       createHash('sha256').update('flowsieve cluster web').digest().subarray(0, 4),
       Buffer.from(`${keyId}${'07'.repeat(12)}066e6f64652d33`, 'hex'),
     ]);
