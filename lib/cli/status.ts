@@ -1,3 +1,4 @@
+import type { DispatchStatus } from '../dispatch/index.js';
 import type { ClusterStatus, DrainStatus, PeerPaths, RuleView, Status } from '../node/types.js';
 import { columns, durationText, print } from './output.js';
 import { reconcileText } from './reconcile.js';
@@ -19,6 +20,7 @@ export function printStatus(status: Status & Partial<ClusterStatus>, now: number
   print('');
   printMembers(status, now);
   print('');
+  if (status.dispatcher) printDispatcher(status.dispatcher, now);
   if (status.drain) printDrain(status.drain, now);
   print(
     `connections  ${tables.own} own, ${tables.others} of others, room for ${tables.capacity}; ` +
@@ -63,6 +65,28 @@ function printMembers(status: Status & Partial<ClusterStatus>, now: number): voi
     ),
   );
   if (status.coordinator === null) print('no coordinator: nothing changes until one is elected');
+}
+
+/** The nodes behind a dispatcher. */
+function printDispatcher({ active, epoch, nodes }: DispatchStatus, now: number): void {
+  print(active ? `forwards, epoch ${epoch}` : `stands by, epoch ${epoch}`);
+  const headers = ['node', 'health', 'weight', 'buckets', 'connections', 'packets', 'way', 'check'];
+  print(
+    columns(
+      headers,
+      nodes.map(({ way, lastCheck, ...node }) => [
+        node.name,
+        node.draining ? `${node.health}, draining` : node.health,
+        node.weight,
+        node.buckets,
+        node.connections,
+        node.packets,
+        way === null ? 'not looked for' : `${way.forward} ${way.state}`,
+        lastCheck === null ? 'none' : `${lastCheck.found}, ${ago(lastCheck.at, now)}`,
+      ]),
+    ),
+  );
+  print('');
 }
 
 /** A path that is silent while the other one is not. */

@@ -112,6 +112,10 @@ export class Dispatch {
   private closed = false;
   private fetching: Promise<void> | null = null;
   private fetchAgain = true;
+  /** What the active dispatcher says has been taken over. */
+  private followed = false;
+  /** The configuration names other nodes; whoever is active takes that up. */
+  private configuredAnew = false;
   private fetchedAt = 0;
 
   constructor(
@@ -141,7 +145,9 @@ export class Dispatch {
   /** The active dispatcher has become another one, or this one. */
   async roleChanged(): Promise<void> {
     this.fetchAgain = true;
+    this.followed = false;
     if (!this.parts.isActive() || this.closed) return;
+    this.takeUpConfiguration();
     await this.installed();
     await this.judge();
     this.parts.tell(this.targets.current);
@@ -152,16 +158,27 @@ export class Dispatch {
     this.settings = settings;
     for (const monitor of this.monitors.values()) monitor.close();
     this.monitors = new Map();
-    const changed = this.targets.configure(settings.nodes);
+    this.configuredAnew = true;
+    const changed = this.parts.isActive() && this.takeUpConfiguration();
     await this.findWays();
     await this.watch();
     if (changed) await this.changed([]);
   }
 
+  private takeUpConfiguration(): boolean {
+    if (!this.configuredAnew) return false;
+    this.configuredAnew = false;
+    return this.targets.configure(this.settings.nodes);
+  }
+
   /** What the active dispatcher says. */
   follow(from: string, state: TargetsState): void {
     if (this.parts.isActive() || from !== this.parts.active()) return;
-    if (this.targets.follow(state)) {
+    const names = state.nodes.map(({ name }) => name).join();
+    if (names === this.settings.nodes.map(({ name }) => name).join()) this.configuredAnew = false;
+    const changed = this.targets.follow(state, !this.followed);
+    this.followed = true;
+    if (changed) {
       this.fetchAgain = true;
       void this.changed([]);
     }

@@ -78,10 +78,13 @@ export class Targets {
     return this.replace(nodes);
   }
 
-  /** Takes over what the active dispatcher says. False when it is not news. */
-  follow(state: TargetsState): boolean {
+  /**
+   * Takes over what the active dispatcher says; false when it is not news. `anew`: it is the first
+   * time since that one is active, and what was decided here before does not count.
+   */
+  follow(state: TargetsState, anew = false): boolean {
     const { allocation } = this.state;
-    const older = state.allocation.epoch < allocation.epoch;
+    const older = !anew && state.allocation.epoch < allocation.epoch;
     const same =
       state.allocation.epoch === allocation.epoch &&
       isSame(state.nodes, this.state.nodes) &&

@@ -257,7 +257,9 @@ class ConnectionTable {
   }
   void count_owner(uint16_t owner, uint32_t by) {
     if (owner == options_.self) own_ += by;
-    if (by_owner_) [[unlikely]] by_owner_[owner] += by;
+    if (by_owner_) [[unlikely]] {
+      by_owner_[owner] += by;
+    }
   }
   uint32_t& count(ConnectionStatus status) { return by_status_[static_cast<size_t>(status)]; }
   uint32_t count(ConnectionStatus status) const { return by_status_[static_cast<size_t>(status)]; }

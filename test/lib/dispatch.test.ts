@@ -139,6 +139,9 @@ describe('dispatcher: targets', () => {
     assert.deepEqual(standby.current, active.current);
     assert.equal(standby.follow(active.current), false);
     assert.equal(standby.follow(old), false);
+    // Of one that has just become the active one, whatever this one has decided by itself.
+    assert.equal(standby.follow(old, true), true);
+    assert.deepEqual(standby.current, old);
     assert.equal(standby.follow(new Targets(NODES, 128).current), false);
   });
 
