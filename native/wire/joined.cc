@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace flowsieve {
@@ -22,11 +21,10 @@ Result<std::unique_ptr<JoinedSource>> JoinedSource::open(
 }
 
 JoinedSource::JoinedSource(std::vector<std::unique_ptr<RingSource>> rings, Descriptor epoll)
-    : rings_(std::move(rings)), taken_(rings_.size()), epoll_(std::move(epoll)) {}
+    : rings_(std::move(rings)), epoll_(std::move(epoll)) {}
 
 size_t JoinedSource::receive(std::span<Frame> burst) {
   for (const auto& ring : rings_) ring->begin_burst();
-  std::fill(taken_.begin(), taken_.end(), 0);
   size_t count = 0;
   Clocks clocks;
   while (count < burst.size()) {
@@ -34,9 +32,9 @@ size_t JoinedSource::receive(std::span<Frame> burst) {
     if (next == kNone) break;
     if (count == 0) clocks = Clocks::read();
     rings_[next]->take(clocks, burst[count++]);
-    ++taken_[next];
   }
-  for (size_t i = 0; i < rings_.size(); ++i) rings_[i]->end_burst(taken_[i]);
+  // Together: an empty ring beside a busy one wakes nobody for nothing.
+  for (const auto& ring : rings_) ring->end_burst(count);
   return count;
 }
 

@@ -39,8 +39,7 @@ class JoinedSource : public Source {
   size_t earliest() const;
 
   std::vector<std::unique_ptr<RingSource>> rings_;
-  std::vector<size_t> taken_;  ///< from each ring in this burst
-  Descriptor epoll_;           ///< readable when one of the rings is
+  Descriptor epoll_;  ///< readable when one of the rings is
 };
 
 class JoinedResponder : public AnnouncingResponder {

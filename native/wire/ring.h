@@ -76,7 +76,7 @@ class RingSource : public Source {
   uint64_t next_ns() const;
   /// Takes that frame.
   void take(const Clocks& clocks, Frame& frame) { fill(slots_.take(), clocks, frame); }
-  /// No more are taken in this burst; there were `count`.
+  /// No more are taken in this burst; there were `count`, of whichever ring.
   void end_burst(size_t count);
 
  private:

@@ -70,7 +70,9 @@ export class GatewayCluster {
   /** Wires the nodes to both networks, and writes their configurations. */
   static async wire(lab: Lab, options: GatewayOptions): Promise<GatewayCluster> {
     const cluster = new GatewayCluster(lab, options);
-    for (let number = 1; number <= options.nodes; number += 1) await cluster.addNode(number);
+    const numbers = Array.from({ length: options.nodes }, (_, index) => index + 1);
+    await Promise.all(numbers.map((number) => cluster.addNode(number)));
+    cluster.nodes.sort((one, other) => one.number - other.number);
     await cluster.configure();
     return cluster;
   }

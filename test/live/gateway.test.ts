@@ -51,12 +51,14 @@ describe('a cluster of three gateways', () => {
   let server: GatewayHost;
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     lab = await Lab.open();
     await makeNetworks(lab, A.networks);
     cluster = await GatewayCluster.wire(lab, A);
-    client = await GatewayHost.plugIn(lab, 'client', 1);
-    server = await GatewayHost.plugIn(lab, 'server', 2);
+    [client, server] = await Promise.all([
+      GatewayHost.plugIn(lab, 'client', 1),
+      GatewayHost.plugIn(lab, 'server', 2),
+    ]);
     await route(lab, 'client', 'default', 1, A);
     await route(lab, 'server', 'default', 2, A);
     await cluster.start().catch((error: unknown) => {
@@ -227,7 +229,7 @@ describe('two clusters of gateways in a chain, one on each side of a network of 
   let clusters: GatewayCluster[] = [];
 
   before(async function () {
-    this.timeout(60_000);
+    this.timeout(120_000);
     lab = await Lab.open();
     await makeNetworks(lab, [1, 2, 3]);
     clusters = [await GatewayCluster.wire(lab, first), await GatewayCluster.wire(lab, B)];
