@@ -183,6 +183,7 @@ describe('the allocation and the members as they are shown', () => {
         { name: 'b', weight: 1, buckets: 1 },
         { name: 'c', weight: 0, buckets: 0 },
       ],
+      rules: [],
     });
   });
 
