@@ -40,7 +40,7 @@ FLOWSIEVE_FUZZ_TARGET(forward, data, size) {
       bytes += length;
       (void)write_outer(hop, piece, 1, outer);
     }
-    if (pieces == 0 || bytes < packet.size - kPieceHeadMax) std::abort();
+    if (pieces == 0 || bytes + kPieceHeadMax < packet.size) std::abort();
   }
   TooBig error;
   if (write_too_big(packet, room, error) && error.size > error.message.size()) std::abort();

@@ -85,6 +85,18 @@ describe('a dispatcher that forwards by MAC address', () => {
     await client.close();
   });
 
+  it('finds a node ready, and what it lacks when it is not', async function () {
+    this.timeout(30_000);
+    const { lab } = made();
+    const ready = await made().receiver('n-1');
+    assert.deepEqual([ready.code, ready.stdout], [0, 'n-1 is ready to receive.']);
+    await lab.sysctl('n-2', ['net.ipv4.conf.all.arp_announce=0']);
+    const lacking = await made().receiver('n-2');
+    assert.equal(lacking.code, 1);
+    assert.match(lacking.stdout, /^Expected arp_announce 2 on eth0 .*sysctl -w/);
+    await lab.sysctl('n-2', ['net.ipv4.conf.all.arp_announce=2']);
+  });
+
   it('says what is wrong with a command', async () => {
     await assert.rejects(made().command('d-1', ['drain', 'n-9']), /one of the nodes n-1, n-2/);
   });

@@ -114,6 +114,12 @@ export class DispatcherLab {
     return this.lab.run(name, argv, { deadlineMs: 30_000 });
   }
 
+  /** `flowsieve receiver` on a node. */
+  receiver(node: string): Promise<Said> {
+    const argv = flowsieve('receiver', this.configuration('d-1'), node);
+    return this.lab.run(node, argv, { deadlineMs: 30_000, mayFail: true });
+  }
+
   async setHealthy(node: string, healthy: boolean): Promise<void> {
     const file = healthFile(this.lab, node);
     if (healthy) await writeFile(file, '');
@@ -271,11 +277,11 @@ export class DispatcherLab {
 }
 
 /** A laboratory for the tests of the surrounding describe block. */
-export function dispatcherLab(options: DispatcherOptions | ((lab: Lab) => DispatcherOptions)) {
+export function dispatcherLab(options: DispatcherOptions): () => DispatcherLab {
   let made: DispatcherLab | undefined;
   before(async function () {
     this.timeout(90_000);
-    made = await DispatcherLab.open(options as DispatcherOptions);
+    made = await DispatcherLab.open(options);
   });
   afterEach(function () {
     if (this.currentTest?.state === 'failed') made?.printLogs();

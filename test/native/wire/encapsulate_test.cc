@@ -115,8 +115,9 @@ TEST_CASE("GUE: either family in either, with a UDP checksum where IPv6 needs on
       CHECK(port >= 49152);
       PacketBuilder builder = PacketBuilder::ethernet();
       add_outer(builder, ends, outer4);
-      ByteVector payload{0, static_cast<uint8_t>(inner4 ? 4 : 41), 0, 0};
-      payload.insert(payload.end(), inner.begin(), inner.end());
+      ByteVector payload(4 + inner.size());
+      payload[1] = inner4 ? 4 : 41;
+      std::copy(inner.begin(), inner.end(), payload.begin() + 4);
       builder.udp(port, 6080).payload(payload);
       ByteVector expected = with_macs(builder.build());
       if (outer4) {
