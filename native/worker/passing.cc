@@ -51,7 +51,7 @@ void Worker::pass_frame(size_t i, Source& source) {
   if (subjects_[i].watched) return;
   if (!guard_knows(frames_[i], trace.packet)) {
     trace.decision = pass_on();
-    if (source.complete(frames_[i])) queue(frames_[i], trace.packet);
+    if (source.complete(frames_[i])) queue(frames_[i], trace.packet, trace.decision);
   }
   if (trace.packet.is_fragment) first_fragment(trace.packet, {.verdict = Verdict::kPass});
 }
