@@ -21,8 +21,8 @@ import {
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
 import { type QuicIdCommandOptions, quicIdCommand } from './quic-id.js';
-import { type ReconcileCommandOptions, reconcileCommand } from './reconcile.js';
 import { receiverCommand } from './receiver.js';
+import { type ReconcileCommandOptions, reconcileCommand } from './reconcile.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 import { type SimulateCommandOptions, simulateCommand } from './simulate.js';

@@ -56,11 +56,7 @@ function integer(min: number, max: number, text: string) {
   });
 }
 
-function oneOf<const T extends readonly string[]>(
-  values: T,
-  text: string,
-  derived?: string,
-) {
+function oneOf<const T extends readonly string[]>(values: T, text: string, derived?: string) {
   const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
   return note(z.enum(values), {
     expected,

@@ -448,19 +448,14 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
-    this.peers ??= await startPeers(
-      this.config,
-      this.shell.state().incarnation,
-      this.logger,
-      {
-        onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
-        onMessage: (from, message) => this.takeMessage(from, message),
-        onList: (to, { kind, epoch }) =>
-          kind === 'tables' && this.servesTables(to)
-            ? this.plane.list(kind, to)
-            : this.shell.serve(to, kind, epoch),
-      },
-    );
+    this.peers ??= await startPeers(this.config, this.shell.state().incarnation, this.logger, {
+      onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
+      onMessage: (from, message) => this.takeMessage(from, message),
+      onList: (to, { kind, epoch }) =>
+        kind === 'tables' && this.servesTables(to)
+          ? this.plane.list(kind, to)
+          : this.shell.serve(to, kind, epoch),
+    });
     this.shell.speakTo(this.peers);
   }
 

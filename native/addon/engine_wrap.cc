@@ -52,25 +52,32 @@ Napi::Value undefined(Napi::Env env, std::monostate&) {
 
 Napi::Function EngineWrap::define(Napi::Env env) {
   using Self = EngineWrap;
-  return DefineClass(
-      env, "Engine",
-      {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
-       InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
-       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::reserve>("reserve"), InstanceMethod<&Self::prepare>("prepare"),
-       InstanceMethod<&Self::hold>("hold"), InstanceMethod<&Self::release>("release"),
-       InstanceMethod<&Self::acquire>("acquire"), InstanceMethod<&Self::takeover>("takeover"),
-       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&Self::adopt>("adopt"),
-       InstanceMethod<&Self::clear_contested>("clearContested"),
-       InstanceMethod<&Self::expect>("expect"), InstanceMethod<&Self::unexpect>("unexpect"),
-       InstanceMethod<&Self::clear_expectations>("clearExpectations"),
-       InstanceMethod<&Self::expectations>("expectations"),
-       InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"), InstanceMethod<&Self::set_hops>("setHops"),
-       InstanceMethod<&Self::set_active_until>("setActiveUntil"),
-       InstanceMethod<&Self::connections>("connections"),
-       InstanceMethod<&Self::reconcile>("reconcile"), InstanceMethod<&Self::snapshot>("snapshot")});
+  return DefineClass(env, "Engine",
+                     {InstanceMethod<&Self::start>("start"),
+                      InstanceMethod<&Self::stop>("stop"),
+                      InstanceMethod<&Self::close>("close"),
+                      InstanceMethod<&Self::announce>("announce"),
+                      InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+                      InstanceMethod<&Self::reserve>("reserve"),
+                      InstanceMethod<&Self::prepare>("prepare"),
+                      InstanceMethod<&Self::hold>("hold"),
+                      InstanceMethod<&Self::release>("release"),
+                      InstanceMethod<&Self::acquire>("acquire"),
+                      InstanceMethod<&Self::takeover>("takeover"),
+                      InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+                      InstanceMethod<&Self::adopt>("adopt"),
+                      InstanceMethod<&Self::clear_contested>("clearContested"),
+                      InstanceMethod<&Self::expect>("expect"),
+                      InstanceMethod<&Self::unexpect>("unexpect"),
+                      InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+                      InstanceMethod<&Self::expectations>("expectations"),
+                      InstanceMethod<&Self::export_list>("exportList"),
+                      InstanceMethod<&Self::import_list>("importList"),
+                      InstanceMethod<&Self::set_hops>("setHops"),
+                      InstanceMethod<&Self::set_active_until>("setActiveUntil"),
+                      InstanceMethod<&Self::connections>("connections"),
+                      InstanceMethod<&Self::reconcile>("reconcile"),
+                      InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {

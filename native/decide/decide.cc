@@ -179,10 +179,12 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
   auto [bucket, claim, expected] = rule(subject, context);
-  if (claim.refused) [[unlikely]] return refused();
+  if (claim.refused) [[unlikely]]
+    return refused();
   const bool opening = packet.kind == Kind::kFlow && opens(packet);
   // Not where the owner is by name: expected, or a rule's single node.
-  const bool by_weight = expected.match == nullptr && bucket < criteria.distribution.options().buckets;
+  const bool by_weight =
+      expected.match == nullptr && bucket < criteria.distribution.options().buckets;
   if (opening && by_weight && !criteria.dispatching.candidates.empty()) [[unlikely]] {
     claim.owner = with_fewest(criteria.dispatching.candidates, context.table, claim.owner);
   }
@@ -194,7 +196,8 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   decision.hold = claim.hold;
   if (decision.hold) return decision;
   decision.expected = expected.match != nullptr;
-  if (context.expectations != nullptr) [[unlikely]] heed(expected, subject, decision, context);
+  if (context.expectations != nullptr) [[unlikely]]
+    heed(expected, subject, decision, context);
   const bool mine = criteria.takes(decision.owner);
   decision.verdict = criteria.verdict_for(decision.owner);
   if (mine && !context.may_open) [[unlikely]] {

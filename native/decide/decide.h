@@ -111,10 +111,11 @@ struct Decision {
   bool hold = false;         ///< undecided: waits for a handover, `owner` is the loser
   bool lease_over = false;   ///< discarded: this node's to answer, but not without a lease
   bool refused = false;      ///< discarded: a rule gives it to nobody
-  bool passed = false;       ///< a rule leaves it to every node's kernel; `verdict` is by whom it gets there
-  bool anew = false;         ///< the connection was noted as another's, and was nobody's
-  bool reserved = false;     ///< the configuration decided: in no class, and without a lease
-  uint32_t epoch = 0;        ///< of a decision by bucket: in which the connection was first seen
+  bool passed =
+      false;  ///< a rule leaves it to every node's kernel; `verdict` is by whom it gets there
+  bool anew = false;      ///< the connection was noted as another's, and was nobody's
+  bool reserved = false;  ///< the configuration decided: in no class, and without a lease
+  uint32_t epoch = 0;     ///< of a decision by bucket: in which the connection was first seen
   /// What the connection id said; kNone but on QUIC ports.
   QuicId quic = QuicId::kNone;
 };

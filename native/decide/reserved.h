@@ -14,7 +14,6 @@
 
 namespace flowsieve {
 
-
 /// Packets to `address` and a port (or ICMP query identifier) from `first_port` to `last_port`,
 /// both included; from 0 on also those of protocols without ports.
 struct Reservation {

@@ -65,7 +65,7 @@ Reconciled Worker::drop_missing(const Key& key, const OpenList& again, Tick list
     return Reconciled::kDropped;
   }
   // A flow of another protocol goes on with whoever answers it.
-  if (!ends_with_its_node(key)) return Reconciled::kKept;
+  if (!ends_with_its_node(key, criteria_)) return Reconciled::kKept;
   if (dry) return Reconciled::kClosed;
   counters_.add(Count::kOsClosed);
   table_.add_seen_here(slot, kServerRst);

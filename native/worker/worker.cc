@@ -233,9 +233,10 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .unshared = frame.outgoing,
                   .follower = true,
                   .first = static_cast<Verdict>(datagram.verdict),
-                  .first_owner = datagram.owner,
-                  .reserved = reserved_for(packet.flow)};
-  if (subject.first == Verdict::kPass && !subject.watched) [[unlikely]] return pass_follower();
+                  .reserved = reserved_for(packet.flow),
+                  .first_owner = datagram.owner};
+  if (subject.first == Verdict::kPass && !subject.watched) [[unlikely]]
+    return pass_follower();
   return decide_subject(frame, subject, table_.hash(subject.key));
 }
 

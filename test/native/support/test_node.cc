@@ -39,13 +39,13 @@ WorkerOptions worker_options(const Setup& setup, NodeIndex self) {
 }
 
 Criteria criteria(const Setup& setup, NodeIndex self) {
-  return {.distribution =
-              Distribution(setup.gateway ? gateway_distribution() : test_distribution()),
-          .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
-          .tracking = setup.tracking,
-          .monitoring = setup.monitoring,
-          .forwards = setup.gateway,
-          .quic = setup.quic};
+  return {
+      .distribution = Distribution(setup.gateway ? gateway_distribution() : test_distribution()),
+      .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
+      .tracking = setup.tracking,
+      .monitoring = setup.monitoring,
+      .forwards = setup.gateway,
+      .quic = setup.quic};
 }
 
 }  // namespace
