@@ -1,6 +1,6 @@
 import { type Problem, show } from '../errors/index.js';
 import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
-import { ADDRESSES_MAX, splitPorts } from './schema.js';
+import { ADDRESSES_MAX, splitPorts } from './leaves.js';
 
 // Checks between keys that say where the cluster is reached, what a gateway needs, and what is one
 // node's alone.

@@ -1,7 +1,7 @@
 import { expectedSentence, type Problem, show } from '../errors/index.js';
 import type { Checkable } from './checking.js';
 import { PORT_PROTOCOLS, protocolNumbers } from './rules.js';
-import { BUCKETS_WITH_SINGLES_MAX, PORT_RANGES_MAX } from './schema.js';
+import { BUCKETS_WITH_SINGLES_MAX, PORT_RANGES_MAX } from './schema-rules.js';
 
 // What is wrong between the keys of a rule, and between the rules and the rest. That rules overlap
 // is fine: the first one that matches decides.

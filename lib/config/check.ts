@@ -3,8 +3,9 @@ import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './
 import { checkRules } from './check-rules.js';
 import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
 import { linkOf } from './configuration.js';
+import { SOCKET_PATH_MAX } from './leaves.js';
 import { serverIdOf } from './quic.js';
-import { QUIC_PLAINTEXT_MAX, SOCKET_PATH_MAX } from './schema.js';
+import { QUIC_PLAINTEXT_MAX } from './schema.js';
 
 // What no single key can say: the checks that compare several. They run on the valid parts of a
 // configuration, so that one bad value does not hide what else is wrong.

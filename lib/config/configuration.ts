@@ -1,6 +1,8 @@
 import { deriveLinkAddress } from './addresses.js';
-import type { FIELDS, HASHES, ParsedConfiguration, PROTOCOLS } from './schema.js';
-import { dispatcherSchema, splitHostPort } from './schema.js';
+import type { FIELDS, HASHES, PROTOCOLS } from './leaves.js';
+import type { ParsedConfiguration } from './schema.js';
+import { splitHostPort } from './schema.js';
+import { dispatcherSchema } from './schema-dispatcher.js';
 import { warningsOf } from './warnings.js';
 
 /** `T` with every property and element read-only, all the way down. */

@@ -9,6 +9,7 @@ import {
   type ResolvedDistribution,
   resolveDistribution,
 } from './distribution.js';
+import { FIELDS, HASHES, NODES_MAX } from './leaves.js';
 import {
   quicSettings,
   quicSettingsSchema,
@@ -17,7 +18,7 @@ import {
   resolveQuic,
 } from './quic.js';
 import { effectivePrefixes, type ResolvedRule } from './rules.js';
-import { FIELDS, HASHES, NODES_MAX, PORT_RANGES_MAX, RULES_MAX } from './schema.js';
+import { PORT_RANGES_MAX, RULES_MAX } from './schema-rules.js';
 
 // The criteria of the distribution as nodes tell them to each other, and with them how QUIC
 // connection ids name nodes. Criteria that give every packet the same bucket and node have the same

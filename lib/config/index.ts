@@ -33,6 +33,7 @@ export {
   type ResolvedDistribution,
   resolveDistribution,
 } from './distribution.js';
+export { FIELDS, HASHES, PROTOCOLS, splitPorts } from './leaves.js';
 export { loadConfiguration, type ParseOptions, parseConfiguration } from './load.js';
 export { QUIC_KEY_INFO, type QuicConfig, type ResolvedQuic, resolveQuic } from './quic.js';
 export {
@@ -44,5 +45,5 @@ export {
   ruleText,
   singlesOf,
 } from './rules.js';
-export { type ConfigurationInput, FIELDS, HASHES, PROTOCOLS, splitPorts } from './schema.js';
+export type { ConfigurationInput } from './schema.js';
 export { SYNC_SECRET_INFO, syncSecrets } from './secrets.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { expectedSentence, type Problem, show } from '../errors/index.js';
-import type { LeafNotes } from './schema.js';
+import type { LeafNotes } from './leaves.js';
 
 // Turns what zod finds into problems with one sentence each, in the words that the schema's
 // own notes provide.

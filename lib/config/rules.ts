@@ -1,5 +1,6 @@
 import type { Configuration, DeepReadonly, FieldName } from './configuration.js';
-import { FIELDS, NETWORK, type ParsedRule } from './schema.js';
+import { FIELDS } from './leaves.js';
+import { NETWORK, type ParsedRule } from './schema-rules.js';
 
 // Port rules in one spelling, as nodes tell them to each other and as the native layer takes them.
 // docs/decisions/port-rules.md says what they mean.

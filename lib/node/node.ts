@@ -499,8 +499,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
 
   /** Between dispatchers, whoever is one of them may have all connections at any time. */
   private servesTables(to: string): boolean {
-    if (this.dispatch === null) return false;
-    return othersIn(this.shell.state().view, this.config.node).includes(to);
+    const others = othersIn(this.shell.state().view, this.config.node);
+    return this.dispatch !== null && others.includes(to);
   }
 
   /** Resolves when this node is a member, or there is no quorum to be a member of. */
@@ -508,10 +508,9 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     const since = monotonicMs();
     while (this.shell.state().state !== 'member') {
       if (monotonicMs() - since > QUORUM_WAIT_MS) {
-        this.logger.warn(
+        return this.logger.warn(
           'No quorum of the nodes is there: no connections are opened until one is.',
         );
-        return;
       }
       await pause(LOOK_MS);
     }
@@ -527,8 +526,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private heed(notice: Notice): void {
     if (notice.notice === 'life') {
       this.peers?.setIdentity({ name: this.config.node, incarnation: notice.incarnation });
+      this.expected.lifeOver();
     }
-    if (notice.notice === 'life') this.expected.lifeOver();
     if (notice.notice === 'view') this.expected.membersChanged();
     this.chronicle.heed(notice);
   }

@@ -64,7 +64,10 @@ export class Asker {
       this.child.write(words.join(' '));
       let at = -1;
       // What has been said before is not the answer.
-      const line = await this.child.line(() => (at += 1) >= before, 50_000);
+      const line = await this.child.line(() => {
+        at += 1;
+        return at >= before;
+      }, 50_000);
       return JSON.parse(line) as Said;
     });
     this.order = said.catch(() => {});
