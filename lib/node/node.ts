@@ -435,8 +435,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   private expectationView(expectation: Expectation, matched: number): ExpectationView {
-    const { node } = this.config;
-    return expectationView(expectation, node, matched, monotonicMs(), Date.now() / 1000);
+    const now = Date.now() / 1000;
+    return expectationView(expectation, this.config.node, matched, monotonicMs(), now);
   }
 
   /** How many packets have met an expectation on this node. */
@@ -448,7 +448,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
-    this.peers ??= await startPeers(this.config, this.shell.state().incarnation, this.logger, {
+    const { incarnation } = this.shell.state();
+    this.peers ??= await startPeers(this.config, incarnation, this.logger, {
       onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
       onMessage: (from, message) => this.takeMessage(from, message),
       onList: (to, { kind, epoch }) =>
