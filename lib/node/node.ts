@@ -509,9 +509,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     const since = monotonicMs();
     while (this.shell.state().state !== 'member') {
       if (monotonicMs() - since > QUORUM_WAIT_MS) {
-        return this.logger.warn(
-          'No quorum of the nodes is there: no connections are opened until one is.',
-        );
+        return this.logger.warn('No quorum is there: no connections are opened until one is.');
       }
       await pause(LOOK_MS);
     }
@@ -544,9 +542,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   /**
-   * Looks at the counters every second: alarms, and samples for those who listen. In the first
-   * seconds it also announces the cluster addresses again: an interface that has just come up loses
-   * what is said at once, and so do neighbours.
+   * Looks at the counters every second: alarms, and samples for those who listen. At first it also
+   * announces the cluster addresses again: what has just come up loses what is said at once.
    */
   private watch(): void {
     let announcements = ANNOUNCEMENTS;

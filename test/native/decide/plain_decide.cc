@@ -157,8 +157,10 @@ Answer Node::see(const Packet& packet, long now) {
 
   if (packet.from_this_node) {
     const bool own = known != table.end() && known->second.owner == self;
-    // Where others keep the connection too, what they cannot see may not move its end.
-    if (own && !packet.is_error && tracking_own) update(known->second, packet, now);
+    // Where others keep the connection too, what they cannot see may not move its end. Who gave the
+    // list that it came with keeps it.
+    const bool alone = own && tracking_own && !known->second.from_list;
+    if (alone && !packet.is_error) update(known->second, packet, now);
     return {"pass", 0};
   }
 
