@@ -4,7 +4,7 @@ import { assertUnbroken, FAMILIES, liveCluster, note } from './support.js';
 
 const CAPACITY = 20_000;
 const SHARE = 0.25;
-const SECONDS = 4;
+const SECONDS = 6;
 
 describe('a flood of SYNs from invented sources', () => {
   const live = liveCluster({
