@@ -194,7 +194,9 @@ class Node {
       const Record& earlier = before.at(key);
       if (record.owner == earlier.owner) {
         if (std::find(dead.begin(), dead.end(), record.owner) == dead.end()) continue;
-        demand(rules_->heir(record) == record.owner);
+        // What is over is nobody's to adopt.
+        demand(worker_->table().is_over(record, worker_->now()) ||
+               rules_->heir(record) == record.owner);
         continue;
       }
       demand(std::find(dead.begin(), dead.end(), earlier.owner) != dead.end());
