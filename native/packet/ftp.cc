@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <string_view>
 
 namespace flowsieve {
@@ -21,7 +20,9 @@ std::optional<uint32_t> take_number(std::string_view& text, uint32_t max) {
   while (digits < text.size() && digits < 6 && is_digit(text[digits])) ++digits;
   if (digits == 0 || digits > 5) return std::nullopt;
   uint32_t value = 0;
-  std::from_chars(text.data(), text.data() + digits, value);
+  for (const char digit : text.substr(0, digits)) {
+    value = value * 10 + static_cast<uint32_t>(digit - '0');
+  }
   if (value > max) return std::nullopt;
   text.remove_prefix(digits);
   return value;
