@@ -36,6 +36,12 @@ export {
 } from './node/index.js';
 export type * from './node/types.js';
 export {
+  type ConnectionIdFacts,
+  type ConnectionIdMeaning,
+  ConnectionIds,
+  type ConnectionIdWish,
+} from './quic/index.js';
+export {
   type ExplainedPacket,
   explain,
   type ReplayConnection,

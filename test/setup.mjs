@@ -38,8 +38,13 @@ const TEST = [
   { package: 'clang-format-19', programs: ['clang-format-19'] },
   { package: 'clang-tidy-19', programs: ['clang-tidy-19', 'run-clang-tidy-19'] },
   { package: 'tcpdump', programs: ['tcpdump'] },
+  { package: 'conntrack', programs: ['conntrack'] },
   { package: 'ethtool', programs: ['ethtool'] },
   { package: 'iputils-ping', programs: ['ping'] },
+  {
+    package: 'python3-pyftpdlib',
+    files: ['/usr/lib/python3/dist-packages/pyftpdlib/__init__.py'],
+  },
   { package: 'util-linux', programs: ['unshare', 'setarch'] },
 ];
 const BENCH = [

@@ -10,6 +10,10 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
+  ReconcileRequest,
+  ReconcileView,
   Status,
 } from '../node/types.js';
 import { CONNECTIONS_LIMIT_MAX, formatConnectionsQuery } from './query.js';
@@ -71,18 +75,38 @@ export class AdminClient {
   }
 
   /** Begins a drain; the status says how it goes. */
-  drain({ deadline }: Pick<DrainRequest, 'deadline'> = {}): Promise<void> {
-    return this.post('/drain', { deadline });
+  drain({ deadline, node }: Pick<DrainRequest, 'deadline' | 'node'> = {}): Promise<void> {
+    return this.post('/drain', { deadline, node });
   }
 
-  /** Ends a drain, or lets a node that has left come back. */
-  resume(): Promise<void> {
-    return this.post('/resume', {});
+  /** Ends a drain, or lets a node that has left come back; of a dispatcher, the node behind it. */
+  resume(node?: string): Promise<void> {
+    return this.post('/resume', { node });
   }
 
   /** Changes a member's weight until its configuration says otherwise. */
   weight(node: string, weight: number): Promise<void> {
     return this.post('/weight', { node, weight });
+  }
+
+  /** Compares the own table with the operating system's list now. */
+  async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    return (await this.postFor('/reconcile', request)) as ReconcileView;
+  }
+
+  /** Makes connections the node's, whatever their bucket; all nodes know it when it resolves. */
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return (await this.postFor('/expect', request)) as ExpectationView;
+  }
+
+  /** Ends an expectation of the node. */
+  unexpect(id: number): Promise<void> {
+    return this.post('/unexpect', { id });
+  }
+
+  /** All expectations that the node knows of. */
+  expectations(): Promise<readonly ExpectationView[]> {
+    return this.getJson<readonly ExpectationView[]>('/expectations');
   }
 
   /** The metrics, as Prometheus reads them. */
@@ -100,8 +124,13 @@ export class AdminClient {
   }
 
   private async post(path: string, body: object): Promise<void> {
+    await this.postFor(path, body);
+  }
+
+  private async postFor(path: string, body: object): Promise<unknown> {
     const { status, text } = await this.ask('POST', path, JSON.stringify(body));
     if (status !== 200) throw refusal(status, text);
+    return parseJson(text);
   }
 
   private ask(

@@ -2,6 +2,7 @@
 // their names and help texts come from the one list that the native rooms count by, so that a new
 // counter is a new metric.
 import { Counter, Gauge, Registry } from 'prom-client';
+import type { DispatchNodeStatus, DispatchStatus } from '../dispatch/index.js';
 import type { ClusterStatus, CounterVocabulary, Status } from '../node/types.js';
 
 type Labels = Readonly<Record<string, string>>;
@@ -20,6 +21,7 @@ export function renderMetrics(
   addTables(registry, status);
   addCluster(registry, status);
   addPeers(registry, status);
+  if (status.dispatcher !== undefined) addDispatcher(registry, status.dispatcher);
   addProcess(registry, status);
   return registry.metrics();
 }
@@ -90,6 +92,14 @@ function addCluster(registry: Registry, status: Status): void {
     'state of each member as this node sees it',
     members.map(({ name, state }) => [1, { member: name, state }]),
   );
+  gauge(
+    registry,
+    'rule_owner',
+    'which member has a rule that gives to a single node',
+    status.rules.flatMap(({ number, owner }) =>
+      owner === null ? [] : [[1, { rule: String(number), member: owner }]],
+    ),
+  );
   counter(registry, 'handovers_total', 'handovers, by how they ended', [
     [handover.completed, { outcome: 'completed' }],
     [handover.rolledBack, { outcome: 'rolledBack' }],
@@ -124,12 +134,65 @@ function addPeers(registry: Registry, status: Partial<ClusterStatus>): void {
       ]),
     );
   }
+  addExpectations(registry, status);
   if (audit === undefined) return;
   gauge(
     registry,
     'audit_epochs',
     'epochs of the audit, by what came of their opening packets',
     Object.entries(audit).map(([verdict, count]) => [count, { verdict }]),
+  );
+}
+
+function addDispatcher(registry: Registry, { active, epoch, nodes }: DispatchStatus): void {
+  const each = (name: string, help: string, value: (node: DispatchNodeStatus) => number): void =>
+    gauge(
+      registry,
+      name,
+      help,
+      nodes.map((node) => [value(node), { node: node.name }]),
+    );
+  gauge(registry, 'dispatcher_active', 'this dispatcher forwards', [[active ? 1 : 0]]);
+  gauge(registry, 'dispatcher_epoch', 'epoch of the allocation between the nodes', [[epoch]]);
+  each('node_down', 'the health checks of the node fail', ({ down }) => Number(down));
+  each('node_draining', 'the node gets no new connections', ({ draining }) => Number(draining));
+  each('node_weight', 'weight of the node', ({ weight }) => weight);
+  each('node_buckets', 'buckets of the node', ({ buckets }) => buckets);
+  each('node_connections', 'connections of the node', ({ connections }) => connections);
+  each('node_check_seconds', 'how long the last health check of the node took', (node) => {
+    return (node.lastCheck?.milliseconds ?? 0) / 1000;
+  });
+  each('node_way_open', 'packets can be sent to the node', ({ way }) => {
+    return Number(way?.state === 'open');
+  });
+  for (const what of ['packets', 'bytes'] as const) {
+    counter(
+      registry,
+      `node_${what}_total`,
+      `${what} forwarded to the node`,
+      nodes.map((node) => [node[what], { node: node.name }]),
+    );
+  }
+}
+
+function addExpectations(registry: Registry, { expectations }: Partial<ClusterStatus>): void {
+  if (expectations === undefined) return;
+  const { own, others, registered, refused, ended } = expectations;
+  gauge(registry, 'expectations', 'expected connections, by who expects them', [
+    [own, { owner: 'own' }],
+    [others, { owner: 'others' }],
+  ]);
+  counter(registry, 'expectations_registered_total', "this node's expectations that came about", [
+    [registered],
+  ]);
+  counter(registry, 'expectations_refused_total', "this node's expectations that did not", [
+    [refused],
+  ]);
+  counter(
+    registry,
+    'expectations_ended_total',
+    "this node's expectations that are over, by why",
+    Object.entries(ended).map(([why, count]) => [count, { why }]),
   );
 }
 

@@ -1,7 +1,8 @@
 // Where a running node can be asked.
 //
 //   Unix socket, this user only     GET /status  /connections  /allocation  /metrics
-//                                   GET /audit  /events    POST /drain  /resume  /weight
+//                                   GET /audit  /events  /expectations
+//                                   POST /drain  /resume  /weight  /expect  /unexpect  /reconcile
 //   TCP (admin.http), read-only     GET /status  /metrics
 //
 // The second line is there for a node that speaks with others. Two servers of one kind, because the second is open to whoever can reach it: it gets its routes
@@ -15,7 +16,14 @@ import { type ErrorCode, FlowsieveError } from '../errors/index.js';
 import type { Administered, ClusterAdministered } from '../node/types.js';
 import { METRICS_CONTENT_TYPE, renderMetrics } from './metrics.js';
 import { parseConnectionsQuery } from './query.js';
-import { parseDrain, parseNothing, parseWeight } from './requests.js';
+import {
+  parseDrain,
+  parseExpect,
+  parseReconcile,
+  parseResume,
+  parseUnexpect,
+  parseWeight,
+} from './requests.js';
 import { listenOnSocket } from './socket.js';
 
 /** Where to listen; `Configuration.admin` is one. */
@@ -72,14 +80,23 @@ function clusterRoutes(administered: ClusterAdministered): Route[] {
     get('/events', () => administered.events()),
     // Whoever wants to wait for the end asks for the status: a drain may take hours.
     post('/drain', (body) => administered.drain({ ...parseDrain(body), wait: false })),
-    post('/resume', async (body) => {
-      parseNothing(body);
-      await administered.resume();
-    }),
+    post('/resume', (body) => administered.resume(parseResume(body).node)),
     post('/weight', (body) => {
       const { node, weight } = parseWeight(body);
       return administered.weight(node, weight);
     }),
+    {
+      method: 'POST',
+      path: '/reconcile',
+      answer: (request) => administered.reconcile(parseReconcile(request.body)),
+    },
+    get('/expectations', () => administered.expectations()),
+    {
+      method: 'POST',
+      path: '/expect',
+      answer: ({ body }) => administered.expect(parseExpect(body)),
+    },
+    post('/unexpect', (body) => administered.unexpect(parseUnexpect(body).id)),
   ];
 }
 
@@ -236,6 +253,7 @@ const HTTP_STATUS: Readonly<Partial<Record<ErrorCode, number>>> = {
   FLOWSIEVE_USAGE: 400,
   FLOWSIEVE_CONFIGURATION: 400,
   FLOWSIEVE_REFUSED: 409,
+  FLOWSIEVE_FULL: 409,
   FLOWSIEVE_STATE: 409,
   FLOWSIEVE_TIMEOUT: 504,
 };

@@ -16,4 +16,11 @@ export {
   type RebalanceSettings,
   rebalance,
 } from './rebalance.js';
+export {
+  bucketsOf,
+  planSingle,
+  type SingleMember,
+  singleOwners,
+  withSingles,
+} from './singles.js';
 export { planTakeover } from './takeover.js';

@@ -1,10 +1,11 @@
 import type { AdminClient } from '../admin/index.js';
 import { FlowsieveError } from '../errors/index.js';
-import { type AskOptions, client } from './ask.js';
+import { type AskOptions, client, endOf } from './ask.js';
 import { columns, print, printJson } from './output.js';
 import { printDrain } from './status.js';
 
-// The commands that make a running node do something: drain, resume, weight; and its audit.
+// The commands that make a running node do something: drain, resume, weight, expect, unexpect; and
+// its audit.
 
 /** Options of `flowsieve drain`. */
 export interface DrainCommandOptions extends AskOptions {
@@ -12,15 +13,57 @@ export interface DrainCommandOptions extends AskOptions {
   wait?: boolean;
 }
 
+/** Options of `flowsieve expect`. */
+export interface ExpectCommandOptions extends AskOptions {
+  protocol: string;
+  client?: string;
+  server?: string;
+  lifetime?: number;
+  once?: boolean;
+}
+
 const POLL_MS = 1000;
 
-/** `flowsieve drain`: gives the node's buckets away; with --wait until the node has left. */
-export async function drainCommand(options: DrainCommandOptions): Promise<void> {
+/**
+ * `flowsieve drain [NODE]`: gives the node's buckets away; with --wait until the node has left. With
+ * NODE, of a dispatcher, the node behind it.
+ */
+export async function drainCommand(
+  node: string | undefined,
+  options: DrainCommandOptions,
+): Promise<void> {
   const asked = client(options);
+  if (node !== undefined) return drainBehind(asked, node, options);
   await asked.drain({ deadline: options.deadline });
   if (options.wait) await untilLeft(asked, options);
   else if (options.json) printJson({ draining: true });
   else print('The node drains; status says how it goes.');
+}
+
+async function drainBehind(
+  asked: AdminClient,
+  node: string,
+  { json, wait }: DrainCommandOptions,
+): Promise<void> {
+  await asked.drain({ node });
+  if (!wait) {
+    if (json) printJson({ draining: true, node });
+    else print(`${node} drains; status says how it goes.`);
+    return;
+  }
+  for (;;) {
+    const { dispatcher } = await asked.status();
+    const found = dispatcher?.nodes.find(({ name }) => name === node);
+    const connections = found?.connections ?? 0;
+    if (json) printJson({ node, connections });
+    else print(`${node}: ${connections} connections`);
+    if (connections === 0) return;
+    if (!found?.draining) {
+      const message = `Expected ${node} to drain but received that somebody has resumed it.`;
+      throw new FlowsieveError('FLOWSIEVE_STATE', message);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 async function untilLeft(asked: AdminClient, { json }: AskOptions): Promise<void> {
@@ -40,11 +83,11 @@ async function untilLeft(asked: AdminClient, { json }: AskOptions): Promise<void
   }
 }
 
-/** `flowsieve resume`: ends a drain, or lets a node that has left come back. */
-export async function resumeCommand(options: AskOptions): Promise<void> {
-  await client(options).resume();
-  if (options.json) printJson({ resumed: true });
-  else print('The node takes part again.');
+/** `flowsieve resume [NODE]`: ends a drain, or lets a node that has left come back. */
+export async function resumeCommand(node: string | undefined, options: AskOptions): Promise<void> {
+  await client(options).resume(node);
+  if (options.json) printJson({ resumed: true, ...(node === undefined ? {} : { node }) });
+  else print(node === undefined ? 'The node takes part again.' : `${node} takes part again.`);
 }
 
 /** `flowsieve weight NODE W`: changes a member's weight until its configuration says otherwise. */
@@ -56,6 +99,36 @@ export async function weightCommand(
   await client(options).weight(node, weight);
   if (options.json) printJson({ node, weight });
   else print(`${node} has weight ${weight}, until its configuration says otherwise.`);
+}
+
+/** `flowsieve expect`: makes connections the node's, whatever their bucket. */
+export async function expectCommand(options: ExpectCommandOptions): Promise<void> {
+  const { protocol, lifetime, once } = options;
+  const expectation = await client(options).expect({
+    protocol: /^\d+$/.test(protocol) ? Number(protocol) : protocol,
+    client: expectedEnd(options.client, 'client'),
+    server: expectedEnd(options.server, 'server'),
+    lifetime,
+    once,
+  });
+  if (options.json) printJson(expectation);
+  else print(`${expectation.id}`);
+}
+
+function expectedEnd(text: string | undefined, name: 'client' | 'server') {
+  // A prefix is none of an end that could be looked for.
+  const [, address, length, port] =
+    /^\[?([^\]/]+?)\]?\/(\d+)\]?(?::(\d+))?$/.exec(text ?? '') ?? [];
+  if (address === undefined) return endOf(text, name);
+  const end = { address: `${address}/${length}` };
+  return port === undefined ? end : { ...end, port: Number(port) };
+}
+
+/** `flowsieve unexpect ID`: ends an expectation of the node. */
+export async function unexpectCommand(id: number, options: AskOptions): Promise<void> {
+  await client(options).unexpect(id);
+  if (options.json) printJson({ id });
+  else print('It is over; connections that have met it stay.');
 }
 
 /**

@@ -1,9 +1,14 @@
 import { AdminClient, parseEndpoint } from '../admin/index.js';
 import { defaultSocket, loadConfiguration } from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
-import type { ConnectionsQuery, ConnectionView } from '../node/types.js';
+import type {
+  ConnectionsQuery,
+  ConnectionView,
+  EndpointFilter,
+  ExpectationView,
+} from '../node/types.js';
 import { columns, durationText, endpointText, print, printJson } from './output.js';
-import { printStatus } from './status.js';
+import { printRules, printStatus } from './status.js';
 
 // The commands that ask the running node: status, connections, allocation.
 
@@ -21,9 +26,11 @@ export interface ConnectionsCommandOptions extends AskOptions {
   status?: string;
   client?: string;
   server?: string;
+  expected?: boolean;
 }
 
-const DEFAULT_FILE = '/etc/flowsieve/flowsieve.yaml';
+/** The configuration of a command that names none. */
+export const DEFAULT_FILE = '/etc/flowsieve/flowsieve.yaml';
 
 /** Whoever answers for the cluster that the options' configuration describes. */
 export function client(options: AskOptions): AdminClient {
@@ -44,6 +51,10 @@ export async function statusCommand(options: AskOptions): Promise<void> {
 /** `flowsieve connections`. */
 export async function connectionsCommand(options: ConnectionsCommandOptions): Promise<void> {
   const asked = client(options);
+  if (options.expected) {
+    printExpectations(await asked.expectations(), options);
+    return;
+  }
   const query = queryOf(options);
   const rows: ConnectionView[] = [];
   for await (const connection of asked.everyConnection(query)) {
@@ -70,17 +81,52 @@ export async function connectionsCommand(options: ConnectionsCommandOptions): Pr
   );
 }
 
+function printExpectations(
+  expectations: readonly ExpectationView[],
+  { json, owner, limit }: ConnectionsCommandOptions,
+): void {
+  const rows = expectations
+    .filter((each) => owner === undefined || owner === each.owner)
+    .slice(0, limit);
+  if (json) {
+    for (const each of rows) printJson(each);
+    return;
+  }
+  const now = Date.now() / 1000;
+  const end = ({ address, port }: ExpectationView['client']) => `${address ?? '*'} ${port ?? '*'}`;
+  print(
+    columns(
+      ['id', 'protocol', 'client', 'server', 'owner', 'state', 'matched', 'left'],
+      rows.map((each) => [
+        each.id,
+        each.protocol,
+        end(each.client),
+        end(each.server),
+        each.own ? `${each.owner} (own)` : each.owner,
+        each.state,
+        each.matched,
+        durationText(Math.max(0, each.expires - now)),
+      ]),
+    ),
+  );
+}
+
+/** One end, as an option says it. */
+export function endOf(
+  text: string | undefined,
+  name: 'client' | 'server',
+): EndpointFilter | undefined {
+  if (text === undefined) return undefined;
+  const parsed = parseEndpoint(text);
+  if (parsed) return parsed;
+  throw new FlowsieveError(
+    'FLOWSIEVE_USAGE',
+    `Expected an address, a port (:80), or both for --${name} but received ${show(text)}.`,
+  );
+}
+
 function queryOf(options: ConnectionsCommandOptions): Omit<Partial<ConnectionsQuery>, 'cursor'> {
-  const end = (name: 'client' | 'server') => {
-    const text = options[name];
-    if (text === undefined) return undefined;
-    const parsed = parseEndpoint(text);
-    if (parsed) return parsed;
-    throw new FlowsieveError(
-      'FLOWSIEVE_USAGE',
-      `Expected an address, a port (:80), or both for --${name} but received ${show(text)}.`,
-    );
-  };
+  const end = (name: 'client' | 'server') => endOf(options[name], name);
   return {
     limit: Math.min(options.limit, 1000),
     protocol: options.protocol,
@@ -111,6 +157,7 @@ export async function allocationCommand(options: AskOptions): Promise<void> {
       allocation.shares.map(({ name, weight, buckets }) => [name, weight, buckets, rangesOf(name)]),
     ),
   );
+  printRules(allocation.rules);
 }
 
 /** `0-3 7 9-10`, at most a line of it. */

@@ -5,7 +5,10 @@ import {
   auditCommand,
   type DrainCommandOptions,
   drainCommand,
+  type ExpectCommandOptions,
+  expectCommand,
   resumeCommand,
+  unexpectCommand,
   weightCommand,
 } from './act.js';
 import {
@@ -17,6 +20,9 @@ import {
 } from './ask.js';
 import { checkCommand } from './check.js';
 import { explainCommand } from './explain.js';
+import { type QuicIdCommandOptions, quicIdCommand } from './quic-id.js';
+import { receiverCommand } from './receiver.js';
+import { type ReconcileCommandOptions, reconcileCommand } from './reconcile.js';
 import { type ReplayCommandOptions, replayCommand } from './replay.js';
 import { runCommand } from './run.js';
 import { type SimulateCommandOptions, simulateCommand } from './simulate.js';
@@ -66,6 +72,13 @@ function program(): Command {
     .option(...JSON_OUTPUT)
     .action(checkCommand);
   root
+    .command('receiver <file> <node>')
+    .description('on a node behind a dispatcher: what it lacks to receive; 1 when something')
+    .option(...JSON_OUTPUT)
+    .action(async (file: string, node: string, options: { json?: boolean }) => {
+      process.exitCode = await receiverCommand(file, node, options);
+    });
+  root
     .command('replay <pcap>')
     .description('the connections of a capture, and whose they are')
     .option(...CONFIG)
@@ -79,6 +92,16 @@ function program(): Command {
     .option('--nodes <n>', 'so many nodes of equal weight', wholeNumber(1, 1024))
     .option(...JSON_OUTPUT)
     .action((what: string, options: ReplayCommandOptions) => explainCommand(what, options));
+  root
+    .command('quic-id')
+    .description('what an application makes QUIC connection ids of, so that they name its node')
+    .option(...CONFIG)
+    .option('--node <name>', 'of another node than this one')
+    .option('--count <n>', 'make so many of each config', wholeNumber(0, 100_000), 1)
+    .option('--key', 'show the keys, too')
+    .option('--read <hex>', 'say instead whom a connection id names')
+    .option(...JSON_OUTPUT)
+    .action((options: QuicIdCommandOptions) => quicIdCommand(options));
   addAsking(root);
   addActing(root);
   root
@@ -122,6 +145,7 @@ function addAsking(root: Command): void {
     .option('--status <status>', 'OPENING, ESTABLISHED or CLOSING')
     .option('--client <end>', 'an address, a port (:80), or both')
     .option('--server <end>', 'an address, a port (:80), or both')
+    .option('--expected', 'instead: the connections that are expected, by --owner')
     .action((options: ConnectionsCommandOptions) => connectionsCommand(options));
   root
     .command('allocation')
@@ -136,17 +160,21 @@ function addActing(root: Command): void {
   root
     .command('drain')
     .description("give the node's buckets to the others, wait for its connections, leave")
+    .argument('[node]', 'of a dispatcher: the node behind it that is to drain')
     .option(...CONFIG)
     .option('--deadline <s>', 'seconds until open connections are given up', seconds)
     .option('--wait', 'until the node has left')
     .option(...JSON_OUTPUT)
-    .action((options: DrainCommandOptions) => drainCommand(options));
+    .action((node: string | undefined, options: DrainCommandOptions) =>
+      drainCommand(node, options),
+    );
   root
     .command('resume')
     .description('end a drain, or let a node that has left come back')
+    .argument('[node]', 'of a dispatcher: the node behind it')
     .option(...CONFIG)
     .option(...JSON_OUTPUT)
-    .action((options: AskOptions) => resumeCommand(options));
+    .action((node: string | undefined, options: AskOptions) => resumeCommand(node, options));
   root
     .command('weight')
     .description("change a member's weight until its configuration says otherwise")
@@ -157,6 +185,35 @@ function addActing(root: Command): void {
     .action((node: string, weight: number, options: AskOptions) =>
       weightCommand(node, weight, options),
     );
+  root
+    .command('reconcile')
+    .description("compare the own connections with the operating system's, with tracking os")
+    .option(...CONFIG)
+    .option('--dry-run', 'change nothing, and say what would be dropped and restored')
+    .option('--limit <n>', 'name at most so many connections', wholeNumber(0, 10_000), 100)
+    .option(...JSON_OUTPUT)
+    .action((options: ReconcileCommandOptions) => reconcileCommand(options));
+  root
+    .command('expect')
+    .description("make connections the node's, whatever their bucket; prints the id when all know")
+    .requiredOption('--protocol <name>', 'tcp, udp, sctp, icmp, icmp6, or a number')
+    .option(
+      '--client <end>',
+      'an address, perhaps with the length of a prefix, a port (:80), or both',
+    )
+    .option('--server <end>', 'the same; in a cluster of servers a cluster address')
+    .option('--lifetime <s>', 'seconds until it ends, 60 without it', seconds)
+    .option('--once', 'it ends when a connection has met it')
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((options: ExpectCommandOptions) => expectCommand(options));
+  root
+    .command('unexpect')
+    .description('end an expectation of the node; connections that have met it stay')
+    .argument('<id>', 'as `expect` has printed it', wholeNumber(0, Number.MAX_SAFE_INTEGER))
+    .option(...CONFIG)
+    .option(...JSON_OUTPUT)
+    .action((id: number, options: AskOptions) => unexpectCommand(id, options));
   root
     .command('audit')
     .description('whether each opening packet was taken exactly once; 1 when one was not')

@@ -1,5 +1,7 @@
-import type { ClusterStatus, DrainStatus, PeerPaths, Status } from '../node/types.js';
+import type { DispatchStatus } from '../dispatch/index.js';
+import type { ClusterStatus, DrainStatus, PeerPaths, RuleView, Status } from '../node/types.js';
 import { columns, durationText, print } from './output.js';
+import { reconcileText } from './reconcile.js';
 
 // What `flowsieve status` prints for people.
 
@@ -18,6 +20,7 @@ export function printStatus(status: Status & Partial<ClusterStatus>, now: number
   print('');
   printMembers(status, now);
   print('');
+  if (status.dispatcher) printDispatcher(status.dispatcher, now);
   if (status.drain) printDrain(status.drain, now);
   print(
     `connections  ${tables.own} own, ${tables.others} of others, room for ${tables.capacity}; ` +
@@ -28,11 +31,20 @@ export function printStatus(status: Status & Partial<ClusterStatus>, now: number
   const drops = Object.entries(status.drops).map(([reason, count]) => `${reason} ${count}`);
   print(`dropped      ${drops.join(', ') || 'none'}`);
   printHandovers(status);
+  if (status.os) print(`open         ${ago(status.os.at, now)}: ${reconcileText(status.os)}`);
   print(`memory       ${(memory.residentBytes / 1e6).toFixed(0)} MB resident`);
+  printRules(status.rules);
   for (const change of host.changes) {
     print(`set on host  ${change.kind} ${change.target}`);
   }
   for (const { name, message } of status.alarms) print(`ALARM        ${name}: ${message}`);
+}
+
+/** Prints the port rules, if there are any, and who has those of a single node. */
+export function printRules(rules: readonly RuleView[]): void {
+  for (const { number, text, owner } of rules) {
+    print(`rule ${number}       ${text}${owner === null ? '' : `; now at ${owner}`}`);
+  }
 }
 
 function printMembers(status: Status & Partial<ClusterStatus>, now: number): void {
@@ -53,6 +65,28 @@ function printMembers(status: Status & Partial<ClusterStatus>, now: number): voi
     ),
   );
   if (status.coordinator === null) print('no coordinator: nothing changes until one is elected');
+}
+
+/** The nodes behind a dispatcher. */
+function printDispatcher({ active, epoch, nodes }: DispatchStatus, now: number): void {
+  print(active ? `forwards, epoch ${epoch}` : `stands by, epoch ${epoch}`);
+  const headers = ['node', 'health', 'weight', 'buckets', 'connections', 'packets', 'way', 'check'];
+  print(
+    columns(
+      headers,
+      nodes.map(({ way, lastCheck, ...node }) => [
+        node.name,
+        node.draining ? `${node.health}, draining` : node.health,
+        node.weight,
+        node.buckets,
+        node.connections,
+        node.packets,
+        way === null ? 'not looked for' : `${way.forward} ${way.state}`,
+        lastCheck === null ? 'none' : `${lastCheck.found}, ${ago(lastCheck.at, now)}`,
+      ]),
+    ),
+  );
+  print('');
 }
 
 /** A path that is silent while the other one is not. */

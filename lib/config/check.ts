@@ -1,33 +1,14 @@
-import { expectedSentence, type Problem, show } from '../errors/index.js';
-import { isGroupLinkAddress, unusableAs } from './addresses.js';
-import type { Salvaged } from './problems.js';
-import { type ParsedConfiguration, SOCKET_PATH_MAX } from './schema.js';
+import { type Problem, show } from '../errors/index.js';
+import { checkGateway, checkNetworks, checkReserved, clusterAddresses } from './check-gateway.js';
+import { checkRules } from './check-rules.js';
+import { type Checkable, problem, repeated, usableAddress, usableLinkAddress } from './checking.js';
+import { linkOf } from './configuration.js';
+import { SOCKET_PATH_MAX } from './leaves.js';
+import { serverIdOf } from './quic.js';
+import { QUIC_PLAINTEXT_MAX } from './schema.js';
 
 // What no single key can say: the checks that compare several. They run on the valid parts of a
 // configuration, so that one bad value does not hide what else is wrong.
-
-/** The parts of a configuration that are valid by themselves, and the node's name. */
-export type Checkable = Salvaged<ParsedConfiguration> & { readonly node: string };
-
-function problem(path: string, expected: string, received: string): Problem {
-  return { path, message: expectedSentence(expected, path, received) };
-}
-
-/** The elements that are there a second time, with their place. */
-function repeated(values: readonly (string | undefined)[]): [index: number, value: string][] {
-  const seen = new Set<string>();
-  return values.flatMap((value, index): [number, string][] => {
-    if (value === undefined) return [];
-    if (seen.has(value)) return [[index, value]];
-    seen.add(value);
-    return [];
-  });
-}
-
-function* usableAddress(path: string, address: string | undefined): Generator<Problem> {
-  const unusable = address && unusableAs(address);
-  if (unusable) yield problem(path, 'a unicast address', `${unusable}, ${show(address)}`);
-}
 
 function* checkAddresses({ addresses = [] }: Checkable): Generator<Problem> {
   for (const [index, address] of addresses.entries()) {
@@ -58,8 +39,10 @@ function* checkSyncAddresses(
   }
 }
 
-function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Problem> {
+function* checkNodes(config: Checkable): Generator<Problem> {
+  const { nodes, node, topology } = config;
   if (!nodes || nodes.length === 0) return;
+  const addresses = clusterAddresses(config);
   const names = nodes.map((each) => each?.name);
   for (const [index, name] of repeated(names)) {
     yield problem(`nodes[${index}].name`, 'a name that no other node has', show(name));
@@ -78,7 +61,7 @@ function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Prob
   yield* checkSyncAddresses(nodes, addresses);
   // A node whose name is itself unusable may be the one that is meant: its own problem says enough.
   if (names.every((name) => name !== undefined)) {
-    if (!names.includes(node)) {
+    if (topology !== 'dispatcher' && !names.includes(node)) {
       yield problem('node', `one of the nodes ${names.join(', ')}`, show(node));
     }
     if (nodes.every((each) => each?.weight === 0)) {
@@ -87,16 +70,75 @@ function* checkNodes({ nodes, node, addresses = [] }: Checkable): Generator<Prob
   }
 }
 
-function* checkLink({ link, linkAddress }: Checkable): Generator<Problem> {
-  if (!linkAddress || !link) return;
-  if (link === 'none') {
-    yield problem('linkAddress', 'nothing with link none', show(linkAddress));
-  } else if (isGroupLinkAddress(linkAddress) !== (link === 'multicast')) {
-    const kind = link === 'multicast' ? 'a group MAC address' : 'a unicast MAC address';
-    yield problem('linkAddress', `${kind} with link ${link}`, show(linkAddress));
-  } else if (linkAddress === 'ff:ff:ff:ff:ff:ff' || linkAddress === '00:00:00:00:00:00') {
-    yield problem('linkAddress', 'a MAC address of its own', show(linkAddress));
+/** A check that says too little to be carried out. */
+function* checkHealth(path: string, health: Checkable['health']): Generator<Problem> {
+  const { type, port, command } = health ?? {};
+  if ((type === 'tcp' || type === 'http') && port === undefined) {
+    yield problem(`${path}.port`, `a port with type ${type}`, 'nothing');
   }
+  if (type === 'command' && command === undefined) {
+    yield problem(`${path}.command`, 'a program with type command', 'nothing');
+  }
+}
+
+function* checkElements(config: Checkable, nodes: readonly unknown[]): Generator<Problem> {
+  const { dispatcher, node } = config;
+  const elements = dispatcher?.elements;
+  if (elements === undefined) return;
+  const named = elements.map((element) => element?.name);
+  for (const [index, name] of repeated(named)) {
+    yield problem(`dispatcher.elements[${index}].name`, 'a name that no other has', show(name));
+  }
+  if (named.every((name) => name !== undefined) && !named.includes(node)) {
+    yield problem('node', `one of the dispatchers ${named.join(', ')}`, show(node));
+  }
+  for (const [index, element] of elements.entries()) {
+    const path = `dispatcher.elements[${index}]`;
+    yield* usableAddress(`${path}.address`, element?.address);
+    yield* usableAddress(`${path}.sync`, element?.sync);
+    if (elements.length > 1 && element && !element.address && !element.sync) {
+      yield problem(`${path}.address`, 'an address of each of two dispatchers', 'nothing');
+    }
+    if (element?.name !== undefined && nodes.includes(element.name)) {
+      yield problem(`${path}.name`, 'a name that no node has', show(element.name));
+    }
+  }
+}
+
+function* checkDispatcher(config: Checkable): Generator<Problem> {
+  const { topology, dispatcher, nodes, node, health, quorum } = config;
+  if (topology === 'filter') {
+    if (dispatcher !== undefined) {
+      yield problem('dispatcher', 'nothing with topology filter', 'a section');
+    }
+    return;
+  }
+  if (topology !== 'dispatcher') return;
+  if (!nodes) {
+    yield problem('nodes', 'the nodes behind the dispatcher', 'nothing');
+    return;
+  }
+  const names = nodes.map((each) => each?.name);
+  yield* checkElements(config, names);
+  if (dispatcher?.elements === undefined && names.includes(node)) {
+    yield problem('node', 'a name that no node has', show(node));
+  }
+  yield* checkHealth('health', health);
+  for (const [index, each] of nodes.entries()) {
+    const path = `nodes[${index}]`;
+    if (each && each.address === undefined) {
+      yield problem(`${path}.address`, 'an address with topology dispatcher', 'nothing');
+    }
+    if (each?.health) yield* checkHealth(`${path}.health`, { ...health, ...each.health });
+  }
+  if (quorum === 'majority' && dispatcher?.elements?.length === 2) {
+    yield problem('quorum', 'paths with two dispatchers, so that one goes on alone,', 'majority');
+  }
+}
+
+function* checkLink(config: Checkable): Generator<Problem> {
+  const { linkAddress } = config;
+  if (linkAddress) yield* usableLinkAddress('linkAddress', linkOf(config), linkAddress);
 }
 
 /** How many bytes of key each hash function uses. */
@@ -134,6 +176,57 @@ function* checkDistribution({ distribution = {} }: Checkable): Generator<Problem
   }
 }
 
+type QuicConfigs = NonNullable<NonNullable<Checkable['quic']>['configs']>;
+
+function* checkQuicConfigs(configs: QuicConfigs): Generator<Problem> {
+  for (const [index, config] of configs.entries()) {
+    const { serverIdLength, nonceLength, encrypted, keyFile } = config ?? {};
+    const path = `quic.configs[${index}]`;
+    const length = (serverIdLength ?? 0) + (nonceLength ?? 0);
+    if (length > QUIC_PLAINTEXT_MAX) {
+      const expected = `at most ${QUIC_PLAINTEXT_MAX} together with serverIdLength`;
+      yield problem(`${path}.nonceLength`, expected, `${length}`);
+    }
+    if (encrypted === false && keyFile !== undefined) {
+      yield problem(`${path}.keyFile`, 'nothing with encrypted false', show(keyFile));
+    }
+  }
+  for (const [index, id] of repeated(configs.map((config) => config?.id?.toString()))) {
+    yield problem(`quic.configs[${index}].id`, 'a config id that no other config has', id);
+  }
+}
+
+function* checkServerIds(nodes: NonNullable<Checkable['nodes']>, length: number) {
+  const ids = nodes.map((node) => {
+    if (node?.name === undefined) return undefined;
+    return serverIdOf({ name: node.name, serverId: node.serverId });
+  });
+  for (const [index, id] of ids.entries()) {
+    if (id === undefined || id.length >= length) continue;
+    const expected = `at least ${length} octets, as quic.configs ask for,`;
+    yield problem(`nodes[${index}].serverId`, expected, `${id.length}`);
+  }
+  const used = ids.map((id) => id?.subarray(0, length).toString('hex'));
+  for (const [index, id] of repeated(used)) {
+    const expected = `a server id whose first ${length} octets no other node has`;
+    yield problem(`nodes[${index}].serverId`, expected, id);
+  }
+}
+
+function* checkQuic({ quic, nodes = [] }: Checkable): Generator<Problem> {
+  if (!quic) return;
+  const { ports = [], configs = [] } = quic;
+  for (const [index, port] of repeated(ports.map((each) => each?.toString()))) {
+    yield problem(`quic.ports[${index}]`, 'a port that is not in the list yet', port);
+  }
+  yield* checkQuicConfigs(configs);
+  // The shortest tells most about clashes, the longest about what is too short.
+  const lengths = configs.flatMap((config) => config?.serverIdLength ?? []);
+  for (const length of new Set([Math.min(...lengths), Math.max(...lengths)])) {
+    if (Number.isFinite(length)) yield* checkServerIds(nodes, length);
+  }
+}
+
 function* checkSizes({ tables, workers, sync, fragments }: Checkable): Generator<Problem> {
   if (tables?.connections && tables.openingShare && workers) {
     const perWorker = Math.floor((tables.connections / workers) * tables.openingShare);
@@ -165,7 +258,7 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   if (wire !== undefined && wire === deliver?.device) {
     yield problem('deliver.device', 'a device other than interface', show(wire));
   }
-  if (quorum === 'paths' && nodes && nodes.length > 2) {
+  if (quorum === 'paths' && config.topology !== 'dispatcher' && nodes && nodes.length > 2) {
     const received = `paths with ${nodes.length} nodes`;
     yield problem('quorum', 'majority unless there are at most two nodes', received);
   }
@@ -175,14 +268,27 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   }
 }
 
+function* checkOs({ os }: Checkable): Generator<Problem> {
+  for (const [index, field] of repeated(os?.match ?? [])) {
+    yield problem(`os.match[${index}]`, 'an identifier that is not in the list yet', field);
+  }
+}
+
 /** Everything that is wrong between the keys. */
 export function crossCheck(config: Checkable): Problem[] {
   return [
+    ...checkNetworks(config),
+    ...checkGateway(config),
     ...checkAddresses(config),
     ...checkNodes(config),
+    ...checkReserved(config),
+    ...checkDispatcher(config),
     ...checkLink(config),
     ...checkDistribution(config),
+    ...checkRules(config),
+    ...checkQuic(config),
     ...checkSizes(config),
     ...checkPlaces(config),
+    ...checkOs(config),
   ];
 }

@@ -1,5 +1,6 @@
 import { hkdfSync } from 'node:crypto';
 import type { Configuration, FieldName, HashName } from './configuration.js';
+import { type ResolvedRule, resolveRules } from './rules.js';
 import { secretsOf } from './secrets.js';
 
 /**
@@ -23,6 +24,8 @@ export interface ResolvedDistribution {
   readonly symmetric: boolean;
   /** Leading bits of the addresses that count. */
   readonly prefixes: Configuration['distribution']['prefixes'];
+  /** The first that matches an opening packet decides. */
+  readonly rules: readonly ResolvedRule[];
 }
 
 function keyOf(config: Configuration): Buffer {
@@ -53,5 +56,6 @@ function keyOf(config: Configuration): Buffer {
  */
 export function resolveDistribution(config: Configuration): ResolvedDistribution {
   const { hash, fields, buckets, symmetric, prefixes } = config.distribution;
-  return { hash, key: keyOf(config), fields, buckets, symmetric, prefixes };
+  const rules = resolveRules(config);
+  return { hash, key: keyOf(config), fields, buckets, symmetric, prefixes, rules };
 }

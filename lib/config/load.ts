@@ -6,6 +6,7 @@ import { ConfigurationError, expectedSentence, type Problem, show } from '../err
 import { crossCheck } from './check.js';
 import { type Configuration, complete } from './configuration.js';
 import { problemsOf, salvage } from './problems.js';
+import { keepQuicKeys, quicKeyProblem, readQuicKey } from './quic.js';
 import { configurationSchema } from './schema.js';
 import { keepSecrets } from './secrets.js';
 
@@ -21,6 +22,8 @@ export interface ParseOptions {
   readonly secret?: Buffer;
   /** The content of `secret.also`. */
   readonly alsoSecret?: Buffer;
+  /** The keys in the `keyFile`s of `quic.configs`, 16 bytes each, by config id. */
+  readonly quicKeys?: ReadonlyMap<number, Buffer>;
 }
 
 interface Outcome {
@@ -68,8 +71,9 @@ function judge(input: unknown, options: ParseOptions, warnings: readonly string[
   const problems = [...found, ...crossed.filter((problem) => !known.has(problem.path))];
   if (!parsed.success || problems.length > 0) return { problems };
   const config = complete(parsed.data, node, warnings);
-  const { secret, alsoSecret } = options;
+  const { secret, alsoSecret, quicKeys } = options;
   if (secret) keepSecrets(config, alsoSecret ? [secret, alsoSecret] : [secret]);
+  if (quicKeys) keepQuicKeys(config, quicKeys);
   return { config, problems };
 }
 
@@ -166,8 +170,36 @@ function readSecrets(input: unknown, folder: string): SecretsRead {
   };
 }
 
+interface QuicKeysRead {
+  readonly quicKeys: ReadonlyMap<number, Buffer>;
+  readonly problems: Problem[];
+}
+
+function readQuicKeys(input: unknown, folder: string): QuicKeysRead {
+  const configs = salvage(
+    configurationSchema.shape.quic,
+    (input as { quic?: unknown })?.quic,
+  )?.configs;
+  const quicKeys = new Map<number, Buffer>();
+  const problems: Problem[] = [];
+  for (const [index, config] of (configs ?? []).entries()) {
+    if (config?.keyFile === undefined || config.id === undefined) continue;
+    const path = `quic.configs[${index}].keyFile`;
+    const file = resolve(folder, config.keyFile);
+    const bytes = readBounded(file, SECRET_BYTES_MAX, path);
+    if (!Buffer.isBuffer(bytes)) {
+      problems.push(bytes);
+      continue;
+    }
+    const key = readQuicKey(bytes);
+    if (key) quicKeys.set(config.id, key);
+    else problems.push({ path, message: quicKeyProblem(path, file) });
+  }
+  return { quicKeys, problems };
+}
+
 /**
- * Reads a configuration file and the secrets' files that it names (relative to its own folder).
+ * Reads a configuration file and the files of secrets and keys that it names (relative to its own folder).
  *
  * @throws ConfigurationError with everything that is wrong, an unreadable file included
  */
@@ -180,8 +212,10 @@ export function loadConfiguration(
   const read = readText(bytes.toString('utf8'));
   if (read.problems.length > 0) throw new ConfigurationError(file, read.problems);
   const secrets = readSecrets(read.value, dirname(file));
-  const judged = judge(read.value, { ...options, ...secrets.options }, secrets.warnings);
-  const all = [...judged.problems, ...secrets.problems];
+  const { quicKeys, problems } = readQuicKeys(read.value, dirname(file));
+  const filled = { ...options, ...secrets.options, quicKeys };
+  const judged = judge(read.value, filled, secrets.warnings);
+  const all = [...judged.problems, ...secrets.problems, ...problems];
   if (!judged.config || all.length > 0) throw new ConfigurationError(file, all);
   return judged.config;
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { expectedSentence, type Problem, show } from '../errors/index.js';
-import type { LeafNotes } from './schema.js';
+import type { LeafNotes } from './leaves.js';
 
 // Turns what zod finds into problems with one sentence each, in the words that the schema's
 // own notes provide.
@@ -79,11 +79,8 @@ function oneProblem(schema: z.core.$ZodType, path: Path, input: unknown): Proble
   const leaf = schemaAt(schema, path);
   const notes = leaf && notesOf(leaf);
   const value = valueAt(input, path);
-  let received = show(value);
-  if (notes?.confidential && value !== undefined) received = 'something else';
-  if (typeof value === 'string' && notes?.refused?.includes(value)) {
-    received += ', which this version does not have';
-  }
+  const hidden = notes?.confidential && value !== undefined;
+  const received = hidden ? 'something else' : show(value);
   const expected = notes?.expected ?? `a map with the keys ${keysOf(leaf)}`;
   return { path: pathText(path), message: expectedSentence(expected, subject(path), received) };
 }

@@ -1,143 +1,44 @@
 import { z } from 'zod';
-import { canonicalAddress, isAddress, isLinkAddress } from './addresses.js';
+import {
+  ADDRESSES_MAX,
+  address,
+  device,
+  FIELDS,
+  flag,
+  HASHES,
+  IDENTIFIERS,
+  integer,
+  linkAddress,
+  NETWORKS_MAX,
+  NODES_MAX,
+  name,
+  note,
+  oneOf,
+  path,
+  prefix,
+  splitPorts,
+  timeouts,
+} from './leaves.js';
+import { dispatcherSchema, FORWARDS, health, nodeHealth } from './schema-dispatcher.js';
+import { RULES_MAX, rule } from './schema-rules.js';
 
 // The one description of a configuration. Types, validation, defaults and
 // docs/reference/configuration.md come from here.
-//
-// Every leaf says in `expected` what it takes: the words stand in the problem's sentence and in
-// the documentation, and so cannot differ. `refused` are values that a later version will take.
 
-/** What a leaf of the schema says about itself. */
-export interface LeafNotes {
-  /** What the leaf takes, fit for "Expected … for workers but received …". */
-  readonly expected: string;
-  /** What it is for, for the documentation. */
-  readonly text: string;
-  /** The default when it depends on other keys and therefore is not in the schema. */
-  readonly derived?: string;
-  /** Values that a later version will take. */
-  readonly refused?: readonly string[];
-  /** True for values that no message may repeat. */
-  readonly confidential?: boolean;
-}
-
-function note<T extends z.ZodType>(schema: T, notes: LeafNotes): T {
-  return schema.meta({ ...notes });
-}
-
-/** The most bytes of an interface's name: IFNAMSIZ without its terminating zero. */
-export const DEVICE_NAME_MAX = 15;
-/** The most bytes of a Unix socket's path: sun_path without its terminating zero. */
-export const SOCKET_PATH_MAX = 107;
-/** The most nodes of a cluster. */
-export const NODES_MAX = 1024;
-/** The most cluster addresses. */
-export const ADDRESSES_MAX = 256;
-
-/** The hash functions that distribute. */
-export const HASHES = ['siphash', 'toeplitz', 'crc32c', 'jhash'] as const;
-/** The header fields that may count, in the order in which they are hashed. */
-export const FIELDS = [
-  'source',
-  'destination',
-  'sourcePort',
-  'destinationPort',
-  'protocol',
-] as const;
-/** The protocols that have timeouts of their own; `other` is every other protocol. */
-export const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp', 'other'] as const;
-
-function integer(min: number, max: number, text: string) {
-  return note(z.number().int().min(min).max(max), {
-    expected: `an integer from ${min} to ${max}`,
-    text,
-  });
-}
-
-function oneOf<const T extends readonly string[]>(values: T, text: string, refused?: string[]) {
-  const expected = values.length === 1 ? `${values[0]}` : `one of ${values.join(', ')}`;
-  return note(z.enum(values), { expected, text, ...(refused ? { refused } : {}) });
-}
-
-function flag(text: string) {
-  return note(z.boolean(), { expected: 'true or false', text });
-}
-
-const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-const NAME_EXPECTED =
-  'a name of 1 to 63 letters, digits, dots, underscores and hyphens, the first one a letter or digit';
-
-function name(text: string, derived?: string) {
-  return note(z.string().regex(NAME_PATTERN), {
-    expected: NAME_EXPECTED,
-    text,
-    ...(derived ? { derived } : {}),
-  });
-}
-
-function address(text: string, derived?: string) {
-  return note(z.string().refine(isAddress), {
-    expected: 'an IPv4 or IPv6 address',
-    text,
-    ...(derived ? { derived } : {}),
-  }).transform(canonicalAddress);
-}
-
-function device(text: string) {
-  const usable = (value: string): boolean =>
-    /^[^\s/:%]+$/.test(value) &&
-    value !== '.' &&
-    value !== '..' &&
-    Buffer.byteLength(value) <= DEVICE_NAME_MAX;
-  return note(z.string().refine(usable), {
-    expected: `an interface name of 1 to ${DEVICE_NAME_MAX} bytes without spaces, slashes, colons and percent signs`,
-    text,
-  });
-}
-
-function path(text: string, derived?: string) {
-  return note(
-    z.string().refine((value) => value !== '' && !value.includes('\0')),
+const network = z.strictObject({
+  name: device('the interface by which the network is reached'),
+  addresses: note(
+    z.array(address("the gateway's address on this network")).min(1).max(ADDRESSES_MAX),
     {
-      expected: 'a path',
-      text,
-      ...(derived ? { derived } : {}),
+      expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
+      text: 'the cluster addresses on this network; all nodes have the same, in the same order',
     },
-  );
-}
-
-function seconds(fallback: number, text: string) {
-  return note(z.number().min(0.1).max(2_592_000), {
-    expected: 'a number of seconds from 0.1 to 2592000',
-    text,
-  }).default(fallback);
-}
-
-function timeouts(
-  what: string,
-  opening: number,
-  established: number,
-  closing: number,
-  closes: boolean,
-) {
-  const unused = 'accepted and never used: no packet of these protocols closes a connection';
-  return z
-    .strictObject({
-      opening: seconds(opening, `seconds without a packet until an opening ${what} is forgotten`),
-      established: seconds(established, `the same for an established ${what}`),
-      closing: seconds(closing, closes ? `the same for a closing ${what}` : unused),
-    })
-    .prefault({});
-}
-
-function prefix(of: string) {
-  const bits = (max: number, family: string) =>
-    note(z.number().int().min(1).max(max), {
-      expected: `an integer from 1 to ${max}`,
-      text: `leading bits of an ${family} ${of} address that count`,
-    }).default(max);
-  return z.strictObject({ ipv4: bits(32, 'IPv4'), ipv6: bits(128, 'IPv6') }).prefault({});
-}
+  ),
+  linkAddress: linkAddress(
+    "the cluster's MAC address on this network",
+    'as `linkAddress`, from the addresses of this network',
+  ).optional(),
+});
 
 const node = z.strictObject({
   name: name('the node, as `node` on that node says it'),
@@ -145,6 +46,20 @@ const node = z.strictObject({
   sync: address(
     'its address on the network on which nodes speak to each other',
     'its `address`',
+  ).optional(),
+  addresses: note(z.array(address('a node address')).max(ADDRESSES_MAX), {
+    expected: `a list of at most ${ADDRESSES_MAX} addresses`,
+    text: 'its further node addresses: on each network of a gateway it has one',
+  }).optional(),
+  ports: note(
+    z.string().refine((value) => splitPorts(value) !== undefined),
+    {
+      expected: 'a range of ports such as 20000-29999',
+      text:
+        'the ports (and ICMP identifiers) of the cluster addresses that are its alone, for connections that it ' +
+        'opens from there, itself or by translating addresses; no other node takes packets to them',
+      derived: 'none',
+    },
   ).optional(),
   weight: note(
     z
@@ -157,6 +72,58 @@ const node = z.strictObject({
       text: 'its share of the buckets beside the other weights; 0: none',
     },
   ).default(1),
+  forward: oneOf(
+    FORWARDS,
+    'dispatcher: how packets get to it, where that is not as to all',
+  ).optional(),
+  health: nodeHealth.optional(),
+  serverId: note(z.string().regex(/^([0-9a-f]{2}){1,15}$/i), {
+    expected: '2 to 30 hexadecimal digits',
+    text: 'what QUIC connection ids name it by, see `quic`; each of the configs takes as many of the first octets as it needs',
+    derived: 'SHA-256 of its name',
+  })
+    .transform((digits) => digits.toLowerCase())
+    .optional(),
+});
+
+/** The most UDP ports of `quic`. */
+export const QUIC_PORTS_MAX = 16;
+/** The most octets of server id and nonce together: QUIC's longest connection id without its first octet. */
+export const QUIC_PLAINTEXT_MAX = 19;
+
+const quicConfig = z.strictObject({
+  id: integer(0, 6, 'its config id: the three upper bits of each connection id').default(0),
+  serverIdLength: integer(1, 15, 'octets of the server id').default(2),
+  nonceLength: integer(4, 18, 'octets of the nonce, which differs in each connection id').default(
+    8,
+  ),
+  encrypted: flag('server id and nonce are encrypted, so that nobody else sees the node').default(
+    true,
+  ),
+  keyFile: path(
+    "a file with 32 hexadecimal digits, the key, relative to the configuration's folder; spaces and line ends at its end do not count",
+    'derived from the secret',
+  ).optional(),
+  encodesLength: flag(
+    'the five lower bits of the first octet say how long the rest is, and nothing follows the nonce: what does not fit that names no node',
+  ).default(true),
+});
+
+const quic = z.strictObject({
+  ports: note(
+    z
+      .array(integer(1, 65_535, 'a UDP port of the cluster addresses'))
+      .min(1)
+      .max(QUIC_PORTS_MAX),
+    {
+      expected: `a list of 1 to ${QUIC_PORTS_MAX} ports`,
+      text: 'with `quic`: the UDP ports on which QUIC is spoken; connections there follow the node that their connection id names (QUIC-LB)',
+    },
+  ),
+  configs: note(z.array(quicConfig).min(1).max(7), {
+    expected: 'a list of 1 to 7 configs',
+    text: 'how connection ids are read, by their config id; all nodes have the same',
+  }).prefault([{}]),
 });
 
 const distribution = z.strictObject({
@@ -177,7 +144,10 @@ const distribution = z.strictObject({
       .refine((value) => (value & (value - 1)) === 0),
     { expected: 'a power of two from 16 to 65536', text: 'the number of buckets' },
   ).default(256),
-  symmetric: flag('both directions of a connection get the same bucket').default(false),
+  symmetric: flag(
+    'both directions of a connection get the same bucket',
+    'false; true with role gateway, which cannot do without',
+  ).optional(),
   prefixes: z
     .strictObject({ source: prefix('source'), destination: prefix('destination') })
     .prefault({}),
@@ -261,6 +231,22 @@ const drain = z.strictObject({
   ).default('leave'),
 });
 
+const os = z.strictObject({
+  every: note(z.number().min(0.1).max(3600), {
+    expected: 'a number of seconds from 0.1 to 3600',
+    text: "with `tracking: os`: seconds between two comparisons with the operating system's list",
+  }).default(5),
+  match: note(z.array(oneOf(IDENTIFIERS, 'an identifier that is the same in both')).min(3).max(4), {
+    expected: `a list of 3 or 4 of ${IDENTIFIERS.join(', ')}`,
+    text: 'the identifiers that the application leaves as they were; one of the four may be missing',
+  }).default([...IDENTIFIERS]),
+  conntrack: note(z.union([z.literal('auto'), z.boolean()]), {
+    expected: 'auto, true or false',
+    text: 'whether the connections that the kernel translates are looked up under their original addresses; auto: where it can list them',
+  }).default('auto'),
+  dryRun: flag('the comparison only counts what it would drop and restore').default(false),
+});
+
 const HTTP = /^(\[[0-9a-f:.]+\]|[^\s:[\]]+):([0-9]{1,5})$/i;
 
 /** Takes `host:port` or `[IPv6 address]:port` apart; undefined when it is neither. */
@@ -271,6 +257,25 @@ export function splitHostPort(text: string): { host: string; port: number } | un
   const port = Number(match[2]);
   return port > 65_535 ? undefined : { host, port };
 }
+
+const FTP_PORTS_MAX = 16;
+
+const helpers = z.strictObject({
+  ftp: z
+    .strictObject({
+      ports: note(
+        z
+          .array(z.int().min(1).max(65_535))
+          .max(FTP_PORTS_MAX)
+          .refine((ports) => new Set(ports).size === ports.length),
+        {
+          expected: `a list of at most ${FTP_PORTS_MAX} different ports`,
+          text: 'ports of FTP control connections whose data connections come to the same node; none: no helper',
+        },
+      ).default([]),
+    })
+    .prefault({}),
+});
 
 const admin = z.strictObject({
   socket: path(
@@ -292,7 +297,8 @@ export const configurationSchema = z.strictObject({
   addresses: note(z.array(address('an address that all nodes share')).min(1).max(ADDRESSES_MAX), {
     expected: `a list of 1 to ${ADDRESSES_MAX} addresses`,
     text: 'the cluster addresses; all nodes have the same, in the same order',
-  }),
+    derived: 'those of `interfaces`',
+  }).optional(),
   node: name('which of the nodes this one is', 'the host name').optional(),
   nodes: note(z.array(node).min(1).max(NODES_MAX), {
     expected: `a list of 1 to ${NODES_MAX} nodes`,
@@ -302,36 +308,55 @@ export const configurationSchema = z.strictObject({
   interface: device(
     'the interface on which the packets arrive; `run` needs it, `replay` does not',
   ).optional(),
-  topology: oneOf(['filter'], 'every node decides for itself which packets are its own', [
-    'dispatcher',
-  ]).default('filter'),
-  role: oneOf(['server'], 'the nodes are the servers that hold the cluster addresses', [
-    'gateway',
-  ]).default('server'),
+  interfaces: note(z.array(network).min(1).max(NETWORKS_MAX), {
+    expected: `a list of 1 to ${NETWORKS_MAX} networks`,
+    text: 'with role gateway, instead of `interface`, `addresses` and `linkAddress`: the networks between which it stands',
+    derived: 'the one of `interface`',
+  }).optional(),
+  topology: oneOf(
+    ['filter', 'dispatcher'],
+    'filter: every node decides for itself which packets are its own; dispatcher: separate elements receive everything and forward it to the nodes',
+  ).default('filter'),
+  dispatcher: dispatcherSchema.optional(),
+  health: health.prefault({}),
+  role: oneOf(
+    ['server', 'gateway'],
+    'server: the nodes are the servers that hold the cluster addresses; gateway: they forward what is sent to ' +
+      "the cluster's MAC address, in both directions",
+  ).default('server'),
   link: oneOf(
     ['multicast', 'unicast', 'none'],
     'how every node gets every packet: a multicast MAC address, a shared unicast one, or by other means (routed or mirrored)',
-  ).default('multicast'),
-  linkAddress: note(z.string().refine(isLinkAddress), {
-    expected: 'a MAC address such as 02:00:5e:10:00:01',
-    text: "the cluster's MAC address",
-    derived:
-      'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +
+    'multicast; with topology dispatcher unicast',
+  ).optional(),
+  linkAddress: linkAddress(
+    "the cluster's MAC address",
+    'multicast: 01:00:5e and the low 23 bits of the first IPv4 cluster address, or of a digest when there is ' +
       'none; unicast: 02 and five bytes of SHA-256 of the cluster name and the first address; none: none',
-  })
-    .transform((mac) => mac.toLowerCase())
-    .optional(),
+  ).optional(),
   deliver: z
     .strictObject({
       device: device('the TUN device that is made for delivery').default('flowsieve0'),
+      source: oneOf(
+        ['node', 'any'],
+        'what the kernel may choose as the source of connections that the node opens by itself: node: never a cluster address, ' +
+          'unless the program binds to one; any: a cluster address like any other',
+      ).default('node'),
     })
     .prefault({}),
   distribution: distribution.prefault({}),
+  rules: note(z.array(rule).max(RULES_MAX), {
+    expected: `a list of at most ${RULES_MAX} rules`,
+    text:
+      'exceptions for ports, protocols and addresses, in order: the first rule that matches an opening packet decides what becomes of it; ' +
+      'all nodes must have the same',
+  }).default([]),
+  quic: quic.optional(),
   tracking: oneOf(
-    ['observe', 'own'],
-    'observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster',
-    ['os'],
+    ['observe', 'own', 'os'],
+    "observe: own and others tables; own: the own table alone, so that memory does not grow with the cluster; os: the same, compared with the operating system's open connections",
   ).default('observe'),
+  os: os.prefault({}),
   monitoring: flag(
     'status is followed; without it only one timeout per protocol applies, the one of `established`',
   ).default(true),
@@ -366,6 +391,7 @@ export const configurationSchema = z.strictObject({
   ).default('majority'),
   drain: drain.prefault({}),
   rebalance: rebalance.prefault({}),
+  helpers: helpers.prefault({}),
   admin: admin.prefault({}),
 });
 

@@ -1,4 +1,5 @@
 import type { Configuration } from './configuration.js';
+import { resolveRules, unreachable } from './rules.js';
 
 // What is allowed and deserves a second look. A warning is a whole sentence and
 // never stops anything.
@@ -28,7 +29,12 @@ function* distributionWarnings({ distribution, secret, nodes }: Unwarned): Gener
   }
 }
 
-function* clusterWarnings({ nodes, secret, quorum, cluster }: Unwarned): Generator<string> {
+function* clusterWarnings({
+  elements: nodes,
+  secret,
+  quorum,
+  cluster,
+}: Unwarned): Generator<string> {
   if (nodes.length < 2) return;
   if (!secret) {
     yield `WITHOUT secret EVERYBODY WHO KNOWS THE NAME ${cluster} CAN SPEAK TO THE NODES AS ONE OF THEM: ` +
@@ -45,10 +51,58 @@ function* clusterWarnings({ nodes, secret, quorum, cluster }: Unwarned): Generat
   }
 }
 
+function* gatewayWarnings({ role, interfaces, nodes }: Unwarned): Generator<string> {
+  if (role !== 'gateway' || nodes.length < 2) return;
+  const fewer = nodes.filter((node) => {
+    const own = [node.address, ...(node.addresses ?? [])].filter((one) => one !== undefined);
+    return own.length < interfaces.length;
+  });
+  if (fewer.length > 0) {
+    const names = fewer.map((node) => node.name).join(', ');
+    yield `${names} names fewer node addresses than the gateway has networks: what is sent to the others by way ` +
+      'of the cluster reaches any node. nodes[].addresses takes them.';
+  }
+}
+
+function* ruleWarnings(config: Unwarned): Generator<string> {
+  if (config.rules.length === 0) return;
+  const rules = resolveRules(config as Configuration);
+  for (const index of unreachable(rules, config.addresses)) {
+    yield `rules[${index}] never matches: the rules before it take all that it describes.`;
+  }
+  if (rules.some((rule) => rule.do === 'pass')) {
+    yield 'What a rule passes is answered by the kernel of every node that listens: by none, by one, or by several at once.';
+  }
+}
+
+function* quicWarnings({ quic, secret, nodes }: Unwarned): Generator<string> {
+  if (!quic) {
+    if (nodes.some((node) => node.serverId !== undefined)) {
+      yield 'nodes[].serverId has no effect without quic.';
+    }
+    return;
+  }
+  for (const { id, encrypted, keyFile } of quic.configs) {
+    if (!encrypted) {
+      yield `quic config ${id} is not encrypted: everybody can see, and say, which node a connection id names.`;
+    } else if (keyFile === undefined && !secret) {
+      yield `Without secret and keyFile the key of quic config ${id} comes from the name of the cluster alone.`;
+    }
+  }
+}
+
 /** The warnings for a configuration. */
 export function* warningsOf(config: Unwarned): Generator<string> {
   yield* distributionWarnings(config);
+  yield* ruleWarnings(config);
   yield* clusterWarnings(config);
+  yield* gatewayWarnings(config);
+  yield* quicWarnings(config);
+  const { topology, link, dispatcher } = config;
+  if (topology === 'dispatcher' && link === 'multicast' && dispatcher.forward === 'mac') {
+    yield 'With link multicast a node on the link of the dispatcher takes datagrams for the cluster MAC address itself, ' +
+      'beside the one that they are forwarded to; link unicast does not let it.';
+  }
   if (config.interface === undefined) {
     yield 'Without interface the configuration is good for replay, not for run.';
   }

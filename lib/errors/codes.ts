@@ -34,6 +34,10 @@ export const ERROR_CODES = {
     exitCode: 1,
     sentence: 'The running node understood the request and refused it.',
   },
+  FLOWSIEVE_FULL: {
+    exitCode: 1,
+    sentence: 'There is no room for more of what was asked for.',
+  },
   FLOWSIEVE_TIMEOUT: {
     exitCode: 1,
     sentence: 'Something that was waited for did not happen in time.',

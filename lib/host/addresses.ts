@@ -47,23 +47,27 @@ function ownAddress(local: string, family: 4 | 6, length: number): Interface['ad
 }
 
 /**
- * Finds the capture interface and sees that it is up; bringing it up is the administrator's
+ * Finds the capture interfaces and sees that they are up; bringing them up is the administrator's
  * business, not ours.
  */
 export function checkCapture(options: CheckedOptions, present: readonly Interface[]): void {
-  const found = present.find((each) => each.name === options.interface);
+  for (const name of options.interfaces) checkInterface(name, present);
+}
+
+function checkInterface(name: string, present: readonly Interface[]): void {
+  const found = present.find((each) => each.name === name);
   if (found === undefined) {
     const names = present.map((each) => each.name).join(', ') || 'none';
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected the name of an interface of this host for interface but received "${options.interface}"; there is: ${names}.`,
+      `Expected the name of an interface of this host for interface but received "${name}"; there is: ${names}.`,
       { path: 'interface' },
     );
   }
   if (!found.up) {
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected an interface that is up for interface but received ${options.interface}, which is down.`,
+      `Expected an interface that is up for interface but received ${name}, which is down.`,
       { path: 'interface' },
     );
   }
@@ -119,23 +123,39 @@ export async function planAddresses(options: CheckedOptions): Promise<HostChange
     kind: 'address',
     target: `${device} ${address}/${family === 4 ? 32 : 128}`,
     previous: null,
-    set: family === 4 ? 'assigned' : 'assigned, nodad, never preferred as a source',
+    set: `assigned${family === 6 ? ', nodad' : ''}${options.source === 'node' ? NEVER_PREFERRED : ''}`,
   }));
   if (!found.up) changes.push({ kind: 'link', target: device, previous: 'down', set: 'up' });
   return changes;
 }
 
+const NEVER_PREFERRED = ', never preferred as a source';
+
+// What keeps the kernel from choosing an address as the source of this host's own connections,
+// where the interface that they leave by has none that would do. It answers like any other, and a
+// program can bind to it.
+//   IPv4  scope host: for a destination elsewhere, inet_select_addr() passes over addresses of a
+//         narrower scope than the route's. Nothing else depends on it: what is sent to the address
+//         comes in by the local table, in which every address has that scope.
+//   IPv6  no preferred life left, deprecated by RFC 4862 5.5.4: RFC 6724 (rule 3) chooses such an
+//         address only where there is no other.
+const UNCHOSEN: Readonly<Record<4 | 6, readonly string[]>> = {
+  4: ['scope', 'host'],
+  6: ['preferred_lft', '0'],
+};
+
 /** Makes planned changes, in order. */
 export async function applyAddresses(changes: readonly HostChange[]): Promise<void> {
-  for (const { kind, target } of changes) {
+  for (const { kind, target, set } of changes) {
     if (kind === 'link') {
       await run('ip', ['link', 'set', 'dev', target, 'up']);
     } else {
       const [device, address] = splitTarget(target);
-      // An address with no preferred life left answers like any other, but the kernel does not
-      // choose it as the source of this host's own connections when the capture interface has no
-      // IPv6 address that would do.
-      const flags = address.includes(':') ? ['preferred_lft', '0', 'nodad'] : [];
+      const ipv6 = address.includes(':');
+      const flags = [
+        ...(set.endsWith(NEVER_PREFERRED) ? UNCHOSEN[ipv6 ? 6 : 4] : []),
+        ...(ipv6 ? ['nodad'] : []),
+      ];
       await run('ip', ['addr', 'add', address, 'dev', device, ...flags]);
     }
   }

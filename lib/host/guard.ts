@@ -13,6 +13,8 @@
 //                 without.
 //   stacked       the same behind two tags: there the network header begins with the inner tag, so
 //                 the offsets are four bytes larger.
+//   link          with role gateway: IP packets in frames to the cluster's MAC address, whatever their
+//                 addresses, with tags or without. The kernel must not forward them by itself.
 //   resolution4   ARP requests for a cluster address. arp_ignore silences the capture interface
 //                 itself; this silences its VLAN interfaces, and hosts with
 //                 conf/all/arp_ignore = 3 (sysctls.ts).
@@ -21,16 +23,20 @@
 //                 device, but for the one exception that this rule is for: a proxy entry
 //                 (`ip -6 neigh add proxy`).
 //
+// What port rules pass goes by the chain `rules` first (passes.ts), with a counter `passed`.
+//
 // Loopback never comes by here: what this host sends to the cluster address itself goes to its own
 // sockets, guard or not.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { ResolvedRule } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
 // Not from the room's index, which loads the native module: the host must be testable and
 // cleaned up without it.
 import { addressBytes } from '../native/records.js';
 import type { HostChange } from './journal.js';
 import type { CheckedOptions, ClusterAddress } from './options.js';
+import { passLines } from './passes.js';
 import { ProgramError, run } from './programs.js';
 
 /** What one rule of the guard has dropped. */
@@ -40,7 +46,14 @@ export interface GuardCounter {
 }
 
 /** The rules of the guard, each with its counter. */
-export const GUARD_RULES = ['ipv4', 'ipv6', 'stacked', 'resolution4', 'resolution6'] as const;
+export const GUARD_RULES = [
+  'ipv4',
+  'ipv6',
+  'stacked',
+  'link',
+  'resolution4',
+  'resolution6',
+] as const;
 
 /** The name of a rule of the guard. */
 export type GuardRule = (typeof GUARD_RULES)[number];
@@ -73,19 +86,22 @@ export function planGuard(options: CheckedOptions): HostChange {
     kind: 'nftTable',
     target: `netdev ${tableName(options.cluster)}`,
     previous: null,
-    set: `drop for ${addresses} on ${options.interface}`.slice(0, 1000),
+    set: `drop for ${addresses} on ${options.interfaces.join(', ')}`.slice(0, 1000),
   };
 }
 
 /** Puts the guard up, replacing one of the same cluster without a gap. */
-export async function installGuard(options: CheckedOptions): Promise<void> {
+export async function installGuard(
+  options: CheckedOptions,
+  rules: readonly ResolvedRule[] = [],
+): Promise<void> {
   try {
-    await run('nft', ['-f', '-'], guardScript(options));
+    await run('nft', ['-f', '-'], guardScript(options, rules));
   } catch (error) {
     if (!(error instanceof ProgramError)) throw error;
     throw new FlowsieveError(
       'FLOWSIEVE_MISSING',
-      `Expected a kernel with nftables ingress hooks (NF_TABLES_NETDEV) on ${options.interface} but nft said: ${error.said}.`,
+      `Expected a kernel with nftables ingress hooks (NF_TABLES_NETDEV) on ${options.interfaces.join(', ')} but nft said: ${error.said}.`,
       { cause: error },
     );
   }
@@ -93,13 +109,14 @@ export async function installGuard(options: CheckedOptions): Promise<void> {
 
 /** Takes the guard down; does nothing when it is not there. */
 export async function undoGuard(change: HostChange): Promise<void> {
-  const name = change.target.replace(/^netdev /, '');
+  const table = change.target;
   // Adding what may exist makes deleting it safe, in one transaction.
-  await run('nft', ['-f', '-'], `add table netdev ${name}\ndelete table netdev ${name}\n`);
+  await run('nft', ['-f', '-'], `add table ${table}\ndelete table ${table}\n`);
 }
 
 /** The whole transaction, as nft reads it. */
-export function guardScript(options: CheckedOptions): string {
+export function guardScript(options: CheckedOptions, rules: readonly ResolvedRule[] = []): string {
+  const passes = passLines(rules);
   const name = tableName(options.cluster);
   const ipv4 = options.addresses.filter((each) => each.family === 4);
   const ipv6 = options.addresses.filter((each) => each.family === 6);
@@ -110,8 +127,15 @@ export function guardScript(options: CheckedOptions): string {
     ...GUARD_RULES.map((rule) => `  counter ${rule} {}`),
     ...addressSet('addresses4', 'ipv4_addr', ipv4),
     ...addressSet('addresses6', 'ipv6_addr', ipv6),
+    ...(passes.length > 0 ? ['  counter passed {}', '  chain rules {'] : []),
+    ...passes.map((line) => `    ${line}`),
+    ...(passes.length > 0 ? ['  }'] : []),
     '  chain ingress {',
-    `    type filter hook ingress device "${options.interface}" priority ${PRIORITY}; policy accept;`,
+    `    type filter hook ingress ${devicesOf(options)} priority ${PRIORITY}; policy accept;`,
+    ...linkRules(options),
+    ...(passes.length > 0
+      ? ['    ip daddr @addresses4 jump rules', '    ip6 daddr @addresses6 jump rules']
+      : []),
     '    ip daddr @addresses4 counter name ipv4 drop',
     '    ip6 daddr @addresses6 counter name ipv6 drop',
     '    arp operation request arp daddr ip @addresses4 counter name resolution4 drop',
@@ -122,6 +146,19 @@ export function guardScript(options: CheckedOptions): string {
     '}',
     '',
   ].join('\n');
+}
+
+function devicesOf({ interfaces }: CheckedOptions): string {
+  const names = interfaces.map((name) => `"${name}"`);
+  return names.length === 1 ? `device ${names[0]}` : `devices = { ${names.join(', ')} }`;
+}
+
+// Heartbeats go to the same MAC address, with an EtherType of their own, and must come through.
+function linkRules({ gateway }: CheckedOptions): string[] {
+  if (gateway === null) return [];
+  const to = [...new Set(gateway.linkAddresses)].join(', ');
+  const ip = 'meta protocol { ip, ip6, 0x8100, 0x88a8 }';
+  return [`    ether daddr { ${to} } ${ip} counter name link drop`];
 }
 
 function addressSet(name: string, type: string, addresses: readonly ClusterAddress[]): string[] {
@@ -182,6 +219,7 @@ function count(
     ipv4: of('ipv4'),
     ipv6: of('ipv6'),
     stacked: of('stacked'),
+    link: of('link'),
     resolution4: of('resolution4'),
     resolution6: of('resolution6'),
   };

@@ -7,6 +7,7 @@
 // and undone in the reverse. What is set is in the journal before it is set (journal.ts), so that
 // `status` can list it, and so that the next start can undo what a crash left; the guard of a
 // crashed process stays in force until the new one replaces it.
+import type { ResolvedRule } from '../config/index.js';
 import {
   applyAddresses,
   checkCapture,
@@ -15,19 +16,33 @@ import {
   planAddresses,
   undoAddress,
 } from './addresses.js';
+import { applyDetour, type DetourPlan, planDetour, undoRule } from './detour.js';
 import { type GuardStatus, guardStatus, installGuard, planGuard, undoGuard } from './guard.js';
 import { type HostChange, Journal } from './journal.js';
 import { type CheckedOptions, checkOptions, type HostOptions } from './options.js';
+import { passLines } from './passes.js';
 import { run } from './programs.js';
 import { applySysctls, planCapture, planTun, undoSysctl } from './sysctls.js';
 
+export { type DetourMarks, type DetourPlan, detourMarks } from './detour.js';
 export { GUARD_RULES, type GuardCounter, type GuardRule, type GuardStatus } from './guard.js';
 export type { ChangeKind, HostChange } from './journal.js';
 export type { HostOptions } from './options.js';
+export {
+  type Device,
+  missingOf,
+  type ReceiverFacts,
+  type Receiving,
+  readDevices,
+  readGue,
+  receiverFacts,
+} from './receiver.js';
 
 /** What one flowsieve process has set on this host. */
 export class Host {
   private asking: Promise<GuardStatus> | undefined;
+  /** What the guard lets through; nothing when it was put up. */
+  private passes: readonly string[] = [];
 
   private constructor(
     private readonly options: CheckedOptions,
@@ -75,6 +90,27 @@ export class Host {
     const addresses = await planAddresses(this.options);
     await this.journal.record(addresses);
     await applyAddresses(addresses);
+  }
+
+  /** What these rules pass is not what the guard lets through now. */
+  passesOther(rules: readonly ResolvedRule[]): boolean {
+    return passLines(rules).join('\n') !== this.passes.join('\n');
+  }
+
+  /**
+   * Has the guard let through what these rules pass, and nothing else.
+   *
+   * @throws FlowsieveError when nft refuses; the guard is as it was then
+   */
+  async letPass(rules: readonly ResolvedRule[]): Promise<void> {
+    await installGuard(this.options, rules);
+    this.passes = passLines(rules);
+  }
+
+  /** Sends the replies of control connections through the FTP helper, whose device is there. */
+  async addDetour(plan: DetourPlan): Promise<void> {
+    await this.journal.record(planDetour(this.options, plan));
+    await applyDetour(this.options, plan);
   }
 
   /** Everything that is set, in the order in which it was. */
@@ -178,6 +214,9 @@ async function undoChange(change: HostChange): Promise<string | undefined> {
       return undoSysctl(change);
     case 'nftTable':
       await undoGuard(change);
+      return undefined;
+    case 'rule':
+      await undoRule(change);
       return undefined;
     case 'address':
     case 'link':

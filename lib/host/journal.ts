@@ -23,16 +23,16 @@ import { isAlive, isRunning, ownIdentity, type ProcessIdentity, sameProcess } fr
 
 /**
  * What a change is made to: a file below /proc/sys, an nftables table, an address of a device, a
- * device's up or down.
+ * device's up or down, a rule of the routing policy.
  */
-export type ChangeKind = 'sysctl' | 'nftTable' | 'address' | 'link';
+export type ChangeKind = 'sysctl' | 'nftTable' | 'address' | 'link' | 'rule';
 
 /** One thing that is set on the host. */
 export interface HostChange {
   readonly kind: ChangeKind;
   /**
-   * sysctl: path below /proc/sys · nftTable: `netdev NAME` · address: `DEVICE ADDRESS/LENGTH`
-   * · link: `DEVICE`
+   * sysctl: path below /proc/sys · nftTable: `FAMILY NAME` · address: `DEVICE ADDRESS/LENGTH`
+   * · link: `DEVICE` · rule: `-4 fwmark MARK lookup TABLE priority PRIORITY`
    */
   readonly target: string;
   /** What was there before; null when nothing was. */
@@ -51,7 +51,7 @@ const changeSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('nftTable'),
-    target: z.string().regex(/^netdev flowsieve_[A-Za-z0-9_]{1,100}$/),
+    target: z.string().regex(/^(?:netdev|inet) flowsieve_[A-Za-z0-9_]{1,100}$/),
     previous: z.null(),
     set: z.string().max(1000),
   }),
@@ -66,6 +66,12 @@ const changeSchema = z.discriminatedUnion('kind', [
     target: z.string().regex(/^[^\s/:-][^\s/:]{0,14}$/),
     previous: z.literal('down'),
     set: z.literal('up'),
+  }),
+  z.strictObject({
+    kind: z.literal('rule'),
+    target: z.string().regex(/^-[46] fwmark \d{1,10} lookup \d{1,10} priority \d{1,5}$/),
+    previous: z.null(),
+    set: z.string().max(1000),
   }),
 ]);
 

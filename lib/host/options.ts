@@ -9,10 +9,14 @@ export interface HostOptions {
   readonly cluster: string;
   /** The cluster addresses, both families mixed. */
   readonly addresses: readonly string[];
-  /** The capture interface. */
+  /** The capture interface; of a gateway the first. */
   readonly interface: string;
+  /** With role gateway: what it has besides. */
+  readonly gateway?: GatewayOptions | undefined;
   /** The TUN device that delivers (`deliver.device`). */
   readonly device: string;
+  /** What the kernel may choose as a source by itself (`deliver.source`); default `node`. */
+  readonly source?: 'node' | 'any';
   /**
    * Where the journal is kept; default `/run/flowsieve`. Nodes of one cluster on one
    * host need one each.
@@ -20,6 +24,14 @@ export interface HostOptions {
   readonly runDirectory?: string;
   /** Told, in sentences, what a clean-up did and what it could not do. */
   readonly onNotice?: (sentence: string) => void;
+}
+
+/** What {@link Host} needs to know of a gateway. */
+export interface GatewayOptions {
+  /** All its capture interfaces. */
+  readonly interfaces: readonly string[];
+  /** The cluster's MAC addresses: the kernel must not take what is sent to them. */
+  readonly linkAddresses: readonly string[];
 }
 
 /** A cluster address in its canonical spelling. */
@@ -32,8 +44,12 @@ export interface ClusterAddress {
 export interface CheckedOptions {
   readonly cluster: string;
   readonly addresses: readonly ClusterAddress[];
-  readonly interface: string;
+  /** The capture interfaces: one, or a gateway's. */
+  readonly interfaces: readonly string[];
+  /** Null: a server. */
+  readonly gateway: GatewayOptions | null;
   readonly device: string;
+  readonly source: 'node' | 'any';
   readonly runDirectory: string;
   readonly onNotice: (sentence: string) => void;
 }
@@ -42,6 +58,7 @@ export interface CheckedOptions {
 // less what an nft script would need escaped, what a program would take for an option, and the two
 // folders of /proc/sys/net/ipv4/conf that are no interface's.
 const INTERFACE_NAME = /^(?!(?:\.{1,2}|all|default)$)[^-\s/:"\\*][^\s/:"\\*]{0,14}$/;
+const LINK_ADDRESS = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 const CLUSTER_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /**
@@ -53,20 +70,28 @@ export function checkOptions(options: HostOptions): CheckedOptions {
   if (!CLUSTER_NAME.test(cluster)) {
     throw argument('1 to 63 letters, digits, dots, hyphens or underscores', 'cluster', cluster);
   }
-  for (const [path, name] of [
-    ['interface', options.interface],
+  const gateway = options.gateway ?? null;
+  const interfaces = gateway?.interfaces ?? [options.interface];
+  const path = gateway ? 'interfaces' : 'interface';
+  for (const [at, name] of [
+    ...interfaces.map((each) => [path, each]),
     ['deliver.device', device],
-  ] as const) {
-    if (!INTERFACE_NAME.test(name)) throw argument('the name of a network interface', path, name);
+  ] as [string, string][]) {
+    if (!INTERFACE_NAME.test(name)) throw argument('the name of a network interface', at, name);
   }
-  if (options.interface === device) {
+  if (interfaces.includes(device)) {
     throw argument('another name than that of the capture interface', 'deliver.device', device);
+  }
+  for (const mac of gateway?.linkAddresses ?? []) {
+    if (!LINK_ADDRESS.test(mac)) throw argument('a MAC address', 'interfaces', mac);
   }
   return {
     cluster,
     addresses: checkAddresses(options.addresses),
-    interface: options.interface,
+    interfaces,
+    gateway,
     device,
+    source: options.source ?? 'node',
     runDirectory: options.runDirectory ?? '/run/flowsieve',
     onNotice: options.onNotice ?? (() => {}),
   };
@@ -82,6 +107,11 @@ function checkAddresses(addresses: readonly string[]): ClusterAddress[] {
   }
   if (seen.size === 0) throw argument('at least one IP address', 'addresses', addresses);
   return [...seen.values()];
+}
+
+/** The family of an address that has been checked. */
+export function familyOfAddress(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
 }
 
 /** The spelling that `ip` prints too: the kernel's, which is RFC 5952's. */

@@ -24,6 +24,12 @@
 //                    the kernel generate an address at once, which would be more of a trace than
 //                    the setting is.
 //
+// With role gateway the TUN device also gets
+//   forwarding    1  the kernel forwards what came in by this device, and by this one alone
+//   force_forwarding  1  the same for IPv6, from Linux 6.17 on; before, and unless conf/all/forwarding
+//                    is 1, nothing of IPv6 is forwarded, and conf/all changes how every interface
+//                    takes router advertisements: that is the administrator's to decide.
+//
 // Not needed, tried with client and node in one subnet: accept_local (the packets' source is
 // never an address of this host), proxy_arp, and anything about forwarding; the packets are
 // delivered, not forwarded.
@@ -47,14 +53,15 @@ interface Wanted {
 /** What {@link applySysctls} will have to change on the capture interface. */
 export function planCapture(options: CheckedOptions): Promise<HostChange[]> {
   if (!options.addresses.some((each) => each.family === 4)) return Promise.resolve([]);
-  const folder = `net/ipv4/conf/${options.interface}`;
-  return plan([
-    {
-      target: `${folder}/arp_ignore`,
-      value: (previous) => ([2, 8].includes(previous) ? previous : 1),
-    },
-    { target: `${folder}/arp_announce`, value: () => 2 },
-  ]);
+  return plan(
+    options.interfaces.flatMap((name) => [
+      {
+        target: `net/ipv4/conf/${name}/arp_ignore`,
+        value: (previous) => ([2, 8].includes(previous) ? previous : 1),
+      },
+      { target: `net/ipv4/conf/${name}/arp_announce`, value: () => 2 },
+    ]),
+  );
 }
 
 /** What {@link applySysctls} will have to change on the TUN device. */
@@ -82,7 +89,21 @@ export async function planTun(options: CheckedOptions): Promise<HostChange[]> {
       { path: 'addresses' },
     );
   }
+  if (options.gateway !== null) wanted.push(...(await forwarding(options, ipv6Wanted)));
   return plan(wanted);
+}
+
+async function forwarding({ device }: CheckedOptions, ipv6Wanted: boolean): Promise<Wanted[]> {
+  const wanted = [{ target: `net/ipv4/conf/${device}/forwarding`, value: () => 1 }];
+  if (!ipv6Wanted || (await read('net/ipv6/conf/all/forwarding')) === '1') return wanted;
+  const target = `net/ipv6/conf/${device}/force_forwarding`;
+  if (await exists(target)) return [...wanted, { target, value: () => 1 }];
+  throw new FlowsieveError(
+    'FLOWSIEVE_MISSING',
+    'Expected net.ipv6.conf.all.forwarding 1, or a kernel that can forward what one interface received (Linux 6.17), ' +
+      'for a gateway with IPv6 addresses but received 0.',
+    { path: 'role' },
+  );
 }
 
 /** Makes planned changes, in order. */

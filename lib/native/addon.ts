@@ -17,24 +17,113 @@ export interface NativeDistribution {
   destinationPrefixIpv6: number;
   symmetric: boolean;
   buckets: number;
+  /** The first that matches decides; none without. */
+  rules?: NativeRule[];
 }
+
+/** A port rule as the addon takes it. */
+export interface NativeRule {
+  /** Sixteen bytes each; empty: all. */
+  addresses: Uint8Array;
+  /** Empty: all. */
+  protocols: number[];
+  /** First and last of each range; empty: all. */
+  ports: Uint16Array;
+  action: 'distribute' | 'single' | 'refuse' | 'pass';
+  fields: number;
+  sourcePrefixIpv4: number;
+  sourcePrefixIpv6: number;
+  destinationPrefixIpv4: number;
+  destinationPrefixIpv6: number;
+}
+
+/** How QUIC connection ids name nodes. */
+export interface NativeQuic {
+  ports: Uint16Array;
+  configs: {
+    id: number;
+    serverIdLength: number;
+    nonceLength: number;
+    encodesLength: boolean;
+    key: Uint8Array | null;
+  }[];
+  /** The living members, by node index. */
+  servers: { serverId: Uint8Array; node: number }[];
+}
+
+/** What a QUIC connection id said; all but `node` and `none` leave the packet to its four-tuple. */
+export type NativeQuicId = 'none' | 'node' | 'clientChosen' | 'unconfigured' | 'length' | 'nobody';
 
 /** What decisions depend on besides the table. */
 export interface NativeCriteria {
   distribution: NativeDistribution;
   epoch: number;
   self: number;
-  /** Node index of each bucket's owner. */
+  /** Node index of each bucket's owner, then of each single rule's. */
   owners: Uint16Array;
   tracking: 'observe' | 'own';
   monitoring: boolean;
+  /** The nodes forward: a connection does not end with its node. */
+  forwards: boolean;
+  quic?: NativeQuic | null;
+  /** Of a dispatcher. */
+  dispatching?: NativeDispatching;
+}
+
+/** What is one node's by configuration: an address and a range of ports, both ends included. */
+export interface NativeReservation {
+  /** Sixteen bytes. */
+  address: Uint8Array;
+  firstPort: number;
+  lastPort: number;
+  /** Node index. */
+  owner: number;
+}
+
+/** What a dispatcher decides with besides; node indexes. */
+export interface NativeDispatching {
+  /** Their checks fail: what is still opening there is decided anew. */
+  down: number[];
+  /** Not empty: opening packets go to the one with the fewest connections for its weight. */
+  candidates: [node: number, weight: number][];
+}
+
+/** The way to a node, as the engine takes it. */
+export interface NativeHop {
+  node: number;
+  mode: 'mac' | 'ipip' | 'gue';
+  /** Index of the interface. */
+  interface: number;
+  source: string;
+  /** The link address of the next hop; null: not known, nothing can be sent. */
+  destination: string | null;
+  mtu: number;
+  /** Outer addresses, 16 bytes each. */
+  local: Uint8Array;
+  remote: Uint8Array;
+  port: number;
+}
+
+/** The way to a node, as the host's routes and neighbours have it. */
+export interface NativeWay {
+  routed: boolean;
+  onLink: boolean;
+  interface: number;
+  nextHop: Buffer;
+  source: Buffer;
+  /** Of the route; 0: it has none of its own. */
+  mtu: number;
+  linkMtu: number;
+  linkAddress: string;
+  state: 'none' | 'reachable' | 'failed';
+  nextLinkAddress: string;
 }
 
 /** The way to the next criteria: what a transition of the protocol is for one node. */
 export interface NativeTransition {
   distribution: NativeDistribution;
   epoch: number;
-  /** Node index of each bucket's next owner. */
+  /** Node index of each bucket's next owner, then of each single rule's. */
   owners: Uint16Array;
   /** Node indexes of a takeover's losers. */
   dead: number[];
@@ -49,10 +138,14 @@ export interface NativeWorkerOptions {
   /** Owners in imported records are below this. */
   nodes: number;
   self: number;
-  /** Sixteen bytes an address; null: every IP packet is the cluster's. */
+  /** Sixteen bytes an address; null: every IP packet is the cluster's, or a gateway's. */
   addresses: Uint8Array | null;
+  /** Without addresses: only what is sent to one of these is the cluster's; none: everything. */
+  linkAddresses: string[];
   bothDirections: boolean;
   sampleEvery: number;
+  /** Count the connections of each node. */
+  countOwners?: boolean;
   fragments: { held: number; heldBytes: number; holdSeconds: number };
   /** What may wait for a handover, of each worker, and how long one packet may. */
   holdBytes: number;
@@ -69,6 +162,18 @@ export interface NativeEngineOptions {
   device: string;
   link: 'multicast' | 'unicast' | 'none';
   linkAddress: string;
+  /** Forward to the nodes instead of delivering to the device. */
+  dispatch?: boolean;
+  /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
+  networks: NativeNetwork[] | null;
+}
+
+/** One of a gateway's networks. */
+export interface NativeNetwork {
+  interface: string;
+  linkAddress: string;
+  /** Sixteen bytes an address. */
+  addresses: Uint8Array;
 }
 
 /** Counters by position in the {@link NativeVocabulary}. */
@@ -100,6 +205,8 @@ export interface NativeWorkerSnapshot extends NativeCounters {
   contested: number;
   /** By epoch, the oldest first. */
   audit: NativeAudit[];
+  /** Of a dispatcher, by node index: packets and bytes forwarded, connections. */
+  nodes: Float64Array;
 }
 
 /**
@@ -144,6 +251,31 @@ export interface NativeRecords {
   cursor: bigint;
   /** The worker's tick, to which the records' times compare. */
   now: number;
+}
+
+/** Why an expectation was not taken; `done`: it was. */
+export type NativeExpectOutcome = 'done' | 'full' | 'nodeFull' | 'masks' | 'taken' | 'malformed';
+
+/** All expectations of a node's workers. */
+export interface NativeExpectations {
+  expectations: Buffer;
+  /** For each, how many packets have met it. */
+  matched: Float64Array;
+  /** The worker's tick, to which the expectations' times compare. */
+  now: number;
+}
+
+/** Expected connections: docs/decisions/expected-connections.md. */
+export interface NativeExpecting {
+  /**
+   * Decides all that has been received, then takes over how an expectation stands: 64 bytes of
+   * expectations.ts. A state never goes back.
+   */
+  expect(expectation: Uint8Array): NativeExpectOutcome;
+  /** It is over; false when it was not there. */
+  unexpect(owner: number, id: bigint): boolean;
+  clearExpectations(): void;
+  expectations(): NativeExpectations;
 }
 
 /**
@@ -207,7 +339,44 @@ interface NativeLease {
   setOpenUntil(ns: bigint): void;
 }
 
-export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
+/** How the tables are compared with what the operating system has open. */
+export interface NativeReconcileOptions {
+  /** The identifiers that are the same in both; at least three. */
+  match: { source: boolean; sourcePort: boolean; destination: boolean; destinationPort: boolean };
+  conntrack: 'auto' | 'always' | 'never';
+  /** Only says what it would do. */
+  dry: boolean;
+  /** Restores in every bucket. */
+  anywhere: boolean;
+  /** Connections that are named, at most. */
+  named: number;
+}
+
+/** What a comparison came to; the words are those of `Reconciled` in native/worker/reconcile.h. */
+export interface NativeReconciled {
+  checked: number;
+  dropped: number;
+  closed: number;
+  restored: number;
+  unmatched: number;
+  noRoom: number;
+  left: number;
+  sockets: number;
+  tracked: number;
+  malformed: number;
+  conntrack: boolean;
+  /** Forty bytes each. */
+  keys: Buffer;
+  /** For each key. */
+  outcomes: ('dropped' | 'closed' | 'restored' | 'unmatched' | 'noRoom')[];
+}
+
+export interface NativeEngine
+  extends Promised<NativeHandover>,
+    Promised<NativeExpecting>,
+    NativeLease {
+  /** What is one node's by configuration, from now on. */
+  reserve(reservations: readonly NativeReservation[]): Promise<void>;
   start(): void;
   /** Ends the threads; devices and tables stay, and can be read. */
   stop(): Promise<void>;
@@ -215,12 +384,18 @@ export interface NativeEngine extends Promised<NativeHandover>, NativeLease {
   close(): Promise<void>;
   /** One piece of one worker's table, as `exportList` of all. */
   connections(worker: number, cursor: bigint, limit: number): Promise<NativeRecords>;
+  /** Compares the tables with what the operating system has open. */
+  reconcile(options: NativeReconcileOptions): Promise<NativeReconciled>;
   /** Tells the neighbours where the cluster addresses are. */
   announce(): Promise<void>;
+  /** A dispatcher's ways; nodes that are not among them have none. */
+  setHops(hops: NativeHop[]): Promise<void>;
+  /** Nothing is forwarded from `ns` (CLOCK_MONOTONIC) on; 2n ** 64n - 1n: no end. */
+  setActiveUntil(ns: bigint): void;
 }
 
 /** One worker without threads, devices and a clock: frames are pushed, time is handed in. */
-export interface NativeMemoryNode extends NativeHandover, NativeLease {
+export interface NativeMemoryNode extends NativeHandover, NativeExpecting, NativeLease {
   /**
    * An Ethernet frame comes; false: the queue (4096 frames) is full, it is lost. `receivedNs`: when,
    * by the clock of `turn`; without it, when a turn looks at it.
@@ -253,6 +428,22 @@ export interface NativeWireChannel {
   };
 }
 
+/** The eyes and hands of the FTP helper. It keeps neither the event loop nor the process alive. */
+export interface NativeFtpDetour {
+  /** What was kept for this announcement goes on. */
+  release(token: number): void;
+  counts(): {
+    announced: number;
+    /** Announced for somebody who is not the peer. */
+    foreign: number;
+    /** Packets kept back; those that went on because it took too long; those that were lost. */
+    held: number;
+    expired: number;
+    dropped: number;
+  };
+  close(): void;
+}
+
 export interface NativeExplained {
   number: number;
   timeNs: bigint;
@@ -271,12 +462,18 @@ export interface NativeExplained {
   hashed: Buffer;
   hash: bigint;
   bucket: number;
-  verdict: 'pass' | 'deliver' | 'discard';
+  verdict: 'pass' | 'deliver' | 'discard' | 'forward';
   packetClass: number;
   owner: number;
   byBucket: boolean;
+  byId: boolean;
+  quic: NativeQuicId;
   tracked: boolean;
   held: boolean;
+  /** A rule leaves it to every node's kernel. */
+  passed: boolean;
+  /** The place of the rule for its connection; -1: none. */
+  rule: number;
 }
 
 export interface NativeReplay {
@@ -291,6 +488,7 @@ export interface NativeVocabulary {
   hashLayoutVersion: number;
   recordBytes: number;
   endedBytes: number;
+  expectationBytes: number;
 }
 
 /** An address found to be in use by somebody who is not of the cluster. */
@@ -305,7 +503,9 @@ export interface NativeAddon {
   hash(
     distribution: NativeDistribution,
     key: Uint8Array,
-  ): { hashed: Buffer; hash: bigint; bucket: number };
+  ): { hashed: Buffer; hash: bigint; bucket: number; rule: number };
+  /** Which node the connection id in a UDP payload names. */
+  readConnectionId(quic: NativeQuic, datagram: Uint8Array): { id: NativeQuicId; node: number };
   /** Asks on the wire who else has these addresses. */
   findClashes(
     interfaceName: string,
@@ -313,6 +513,8 @@ export interface NativeAddon {
     linkAddress: string,
     waitMs: number,
   ): Promise<NativeClash[]>;
+  /** The ways to nodes; sixteen bytes each. */
+  findWays(addresses: Uint8Array): Promise<NativeWay[]>;
   Replay: new (
     input: { path: string } | { frame: Uint8Array; link: 'ethernet' | 'raw' },
     worker: NativeWorkerOptions,
@@ -330,6 +532,18 @@ export interface NativeAddon {
     /** `source`: the sender's link address. */
     onFrame: (payload: Buffer, source: string) => void;
   }) => NativeWireChannel;
+  FtpDetour: new (options: {
+    /** To be made. */
+    device: string;
+    /** The delivery device. */
+    tap: string;
+    mark: number;
+    ports: number[];
+    /** Sixteen bytes each. */
+    addresses: Uint8Array;
+    /** A data connection (40-byte key, a port of 0 may be any) that waits for `release`. */
+    onData: (token: number, data: Buffer) => void;
+  }) => NativeFtpDetour;
   /**
    * Resets the kernel's TCP connections whose local address is one of these (16 bytes each).
    * Listening sockets stay.

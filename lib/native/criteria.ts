@@ -4,13 +4,19 @@ import {
   type FieldName,
   PROTOCOLS,
   type ResolvedDistribution,
+  type ResolvedQuic,
+  type ResolvedRule,
   resolveDistribution,
+  splitPorts,
 } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
 import type { Transition } from '../protocol/index.js';
 import type {
   NativeCriteria,
   NativeDistribution,
+  NativeQuic,
+  NativeReservation,
+  NativeRule,
   NativeTransition,
   NativeWorkerOptions,
 } from './addon.js';
@@ -55,19 +61,59 @@ export class NodeIndexes {
   }
 }
 
-/** The criteria of the distribution as numbers. */
-export function nativeDistribution(resolved: ResolvedDistribution): NativeDistribution {
-  const { prefixes } = resolved;
+type Hashed = Pick<ResolvedDistribution, 'fields' | 'prefixes'>;
+
+function nativeFields({ fields, prefixes }: Hashed) {
   return {
-    hash: resolved.hash,
-    key: resolved.key,
-    fields: resolved.fields.reduce((bits, field) => bits | FIELD_BITS[field], 0),
+    fields: fields.reduce((bits, field) => bits | FIELD_BITS[field], 0),
     sourcePrefixIpv4: prefixes.source.ipv4,
     sourcePrefixIpv6: prefixes.source.ipv6,
     destinationPrefixIpv4: prefixes.destination.ipv4,
     destinationPrefixIpv6: prefixes.destination.ipv6,
+  };
+}
+
+/** A rule as numbers; one that does not distribute carries the cluster's fields, which say nothing. */
+function nativeRule(rule: ResolvedRule, base: Hashed): NativeRule {
+  return {
+    addresses: Buffer.concat(rule.addresses.map((address) => addressBytes(address))),
+    protocols: [...rule.protocols],
+    ports: Uint16Array.from(rule.ports.flat()),
+    action: rule.do,
+    ...nativeFields(rule.hash ?? base),
+  };
+}
+
+/** The criteria of the distribution as numbers. */
+export function nativeDistribution(resolved: ResolvedDistribution): NativeDistribution {
+  return {
+    hash: resolved.hash,
+    key: resolved.key,
+    ...nativeFields(resolved),
     symmetric: resolved.symmetric,
     buckets: resolved.buckets,
+    rules: resolved.rules.map((rule) => nativeRule(rule, resolved)),
+  };
+}
+
+/**
+ * How connection ids name nodes.
+ *
+ * @param living - the members whose ids count; those of others name nobody
+ */
+export function nativeQuic(
+  quic: ResolvedQuic | null,
+  living: readonly string[],
+  indexes: NodeIndexes,
+): NativeQuic | null {
+  if (quic === null) return null;
+  return {
+    ports: Uint16Array.from(quic.ports),
+    configs: quic.configs.map((config) => ({ ...config })),
+    servers: living.flatMap((name) => {
+      const serverId = quic.serverIds.get(name);
+      return serverId ? [{ serverId, node: indexes.of(name) }] : [];
+    }),
   };
 }
 
@@ -89,8 +135,11 @@ export function nativeCriteria(
     epoch: allocation.epoch,
     self: indexes.of(self),
     owners: allocation.owners.map((owner) => index[owner] ?? 0),
-    tracking: config.tracking,
+    // What the operating system's list does to the table of `own` is done from outside.
+    tracking: config.tracking === 'os' ? 'own' : config.tracking,
     monitoring: config.monitoring,
+    forwards: config.role === 'gateway',
+    ...(config.topology === 'dispatcher' ? { dispatching: { down: [], candidates: [] } } : {}),
   };
 }
 
@@ -114,6 +163,30 @@ export function nativeTransition(
   };
 }
 
+/**
+ * What the configuration gives to one node, whatever tables and allocation say: ports of the cluster
+ * addresses, and a gateway's node addresses, which also come by way of the cluster.
+ */
+export function nativeReservations(
+  config: Configuration,
+  indexes: NodeIndexes,
+): NativeReservation[] {
+  return config.nodes.flatMap(({ name, address, addresses = [], ports }) => {
+    const owner = indexes.of(name);
+    const range = ports === undefined ? undefined : splitPorts(ports);
+    const shared = range
+      ? config.addresses.map((each) => reservation(each, range.first, range.last, owner))
+      : [];
+    if (config.role !== 'gateway') return shared;
+    const own = address === undefined ? addresses : [address, ...addresses];
+    return [...shared, ...own.map((each) => reservation(each, 0, 0xffff, owner))];
+  });
+}
+
+function reservation(address: string, firstPort: number, lastPort: number, owner: number) {
+  return { address: Buffer.from(addressBytes(address)), firstPort, lastPort, owner };
+}
+
 /** What differs between the ways to use a worker. */
 export interface WorkerUse {
   /** Every IP packet is the cluster's; without a configuration of its own. */
@@ -124,6 +197,11 @@ export interface WorkerUse {
   sampleEvery: number;
 }
 
+/** Addresses as they cross: sixteen bytes each. */
+export function nativeAddresses(addresses: readonly string[]): Buffer {
+  return Buffer.concat(addresses.map((address) => addressBytes(address)));
+}
+
 /** A worker of node `self`; with several workers each gets its part of the tables. */
 export function nativeWorkerOptions(
   config: Configuration,
@@ -132,6 +210,8 @@ export function nativeWorkerOptions(
   use: WorkerUse,
 ): NativeWorkerOptions {
   const { tables, fragments, timeouts, sync } = config;
+  const gateway = config.role === 'gateway';
+  const linkAddresses = config.interfaces.flatMap(({ linkAddress }) => linkAddress ?? []);
   return {
     capacity: tables.connections,
     openingShare: tables.openingShare,
@@ -141,11 +221,11 @@ export function nativeWorkerOptions(
     }),
     nodes: 0xffff,
     self: indexes.of(self),
-    addresses: use.everything
-      ? null
-      : Buffer.concat(config.addresses.map((address) => addressBytes(address))),
+    addresses: use.everything || gateway ? null : nativeAddresses(config.addresses),
+    linkAddresses: gateway && !use.everything ? linkAddresses : [],
     bothDirections: use.bothDirections,
     sampleEvery: use.sampleEvery,
+    countOwners: config.topology === 'dispatcher',
     fragments: {
       held: fragments.held,
       heldBytes: fragments.heldBytes,

@@ -10,7 +10,10 @@ export interface Hashed {
   /** The bytes that are hashed, as docs/reference/hash-layout.md writes them down. */
   readonly bytes: Buffer;
   readonly hash: bigint;
+  /** From `distribution.buckets` on: not by the hash, but by a rule that takes its place. */
   readonly bucket: number;
+  /** The place of the rule that matches, from 1; null: none. */
+  readonly rule: number | null;
 }
 
 /**
@@ -21,11 +24,14 @@ export interface Hashed {
  * @throws FlowsieveError FLOWSIEVE_ARGUMENT for a flow that no packet can have
  */
 export function hash(config: Configuration, flow: Flow): Hashed {
-  const made = addon.hash(
-    nativeDistribution(resolveDistribution(config)),
-    writeFlow(checked(flow)),
-  );
-  return { bytes: made.hashed, hash: made.hash, bucket: made.bucket };
+  const distribution = resolveDistribution(config);
+  const made = addon.hash(nativeDistribution(distribution), writeFlow(checked(flow)));
+  return {
+    bytes: made.hashed,
+    hash: made.hash,
+    bucket: made.bucket,
+    rule: made.rule < 0 ? null : made.rule + 1,
+  };
 }
 
 function refuse(expected: string, path: string, received: unknown): never {

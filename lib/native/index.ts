@@ -4,14 +4,22 @@ export {
   type NativeCriteria,
   type NativeDistribution,
   type NativeEngine,
+  type NativeExpectations,
+  type NativeExpectOutcome,
   type NativeExplained,
+  type NativeFtpDetour,
   type NativeHandover,
+  type NativeHop,
   type NativeImported,
   type NativeMemoryNode,
+  type NativeQuic,
+  type NativeQuicId,
+  type NativeReconciled,
   type NativeRecords,
   type NativeReplay,
   type NativeResolved,
   type NativeTransition,
+  type NativeWay,
   type NativeWireChannel,
   type NativeWorkerOptions,
   type NativeWorkerSnapshot,
@@ -19,12 +27,21 @@ export {
 export { type Counts, classesOf, nameCounters, vocabulary } from './counters.js';
 export {
   NodeIndexes,
+  nativeAddresses,
   nativeCriteria,
   nativeDistribution,
+  nativeQuic,
+  nativeReservations,
   nativeTransition,
   nativeWorkerOptions,
 } from './criteria.js';
 export { awaitNative, callNative } from './errors.js';
+export {
+  EXPECTATION_BYTES,
+  type NativeExpectation,
+  readExpectation,
+  writeExpectation,
+} from './expectations.js';
 export { type Hashed, hash } from './hash.js';
 export {
   addressBytes,
@@ -35,6 +52,7 @@ export {
   type EndedRecord,
   type Endpoint,
   type Flow,
+  KEY_BYTES,
   protocolName,
   RECORD_BYTES,
   readAll,

@@ -4,6 +4,8 @@ import { SocketAddress } from 'node:net';
 // the buffers in which they cross. All processors that Node supports on Linux today and that we run
 // on are little-endian.
 
+/** A key in a buffer of keys. */
+export const KEY_BYTES = 40;
 /** Where a record stands in a buffer of records. */
 export const RECORD_BYTES = 64;
 /** A record with its account. */

@@ -1,4 +1,10 @@
-import { REBALANCE_MEMORY_MS, rebalance } from '../allocation/index.js';
+import {
+  bucketsOf,
+  REBALANCE_MEMORY_MS,
+  rebalance,
+  singleOwners,
+  withSingles,
+} from '../allocation/index.js';
 import type { Configuration } from '../config/index.js';
 import type { ProtocolEvent, ProtocolState, Report } from '../protocol/index.js';
 
@@ -34,7 +40,7 @@ export class Balance {
     }
     const found = rebalance({
       members,
-      allocation: view.allocation,
+      allocation: bucketsOf(view.allocation, view.criteria.buckets),
       loads,
       settings: { by, ...settings },
       history: this.history,
@@ -42,7 +48,10 @@ export class Balance {
     });
     if (found === null) return null;
     this.history.push(...found.moves);
-    const { allocation, weights: shares } = found;
+    const { weights: shares } = found;
+    // What a rule gives to a single node stays there, whatever it weighs.
+    const singles = singleOwners(view.allocation, view.criteria.buckets);
+    const allocation = withSingles(found.allocation, singles);
     return { type: 'balance', epoch: view.epoch, allocation, shares };
   }
 }

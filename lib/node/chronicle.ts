@@ -1,9 +1,11 @@
 import type { EventEmitter } from 'node:events';
 import { movedBuckets } from '../allocation/index.js';
+import type { DispatchEvent } from '../dispatch/index.js';
 import type { Logger } from '../log/index.js';
 import { living, type Notice, type View } from '../protocol/index.js';
 import type { AlarmChange } from './alarms.js';
-import type { ClusterEvent, ConnectionView, MemberState } from './types.js';
+import type { ClusterEvent, ConnectionView, ExpectationEnd, MemberState } from './types.js';
+import { bucketsOfView } from './views.js';
 
 // What happens in the cluster: into the log, to those who listen, and into a short memory for
 // those who ask later.
@@ -24,8 +26,12 @@ export interface NodeEvents {
   ];
   /** An alarm was raised, or has ended. */
   alarm: [AlarmChange];
+  /** Something has happened to a node behind this dispatcher. */
+  node: [DispatchEvent];
   /** One of the connections that were entered lately: a sample, not all. */
   connection: [ConnectionView];
+  /** One of this node's expectations is over. */
+  expectation: [{ id: number; why: ExpectationEnd }];
 }
 
 /** Each of the union without its time. */
@@ -105,14 +111,23 @@ export class Chronicle {
     this.remember({ event: 'alarm', name: alarm.name, raised });
   }
 
+  /** Something has happened to a node behind this dispatcher. */
+  node(event: DispatchEvent): void {
+    const { name, change, found } = event;
+    if (change === 'down') this.logger.warn({ node: name, found }, 'node down');
+    else this.logger.info({ node: name, found }, `node ${change}`);
+    this.listeners.emit('node', event);
+    this.remember(event);
+  }
+
   private allocation(view: View, before: View | null): void {
-    const { epoch, allocation } = view;
+    const { epoch } = view;
     this.members.set(
       epoch,
       living(view).map(({ name }) => name),
     );
     this.members.delete(epoch - EPOCHS_MAX);
-    const moved = before ? movedBuckets(before.allocation, allocation) : [];
+    const moved = before ? movedBetween(before, view) : [];
     this.logger.info({ epoch, moved: moved.length }, 'allocation');
     this.listeners.emit('allocation', { epoch, movedBuckets: moved });
     this.remember({ event: 'allocation', epoch, movedBuckets: moved.length });
@@ -122,4 +137,11 @@ export class Chronicle {
     this.happened.push({ at: Date.now() / 1000, ...event });
     if (this.happened.length > EVENTS_MAX) this.happened.shift();
   }
+}
+
+/** Buckets that have changed hands; by another number of buckets, all of them. */
+function movedBetween(before: View, after: View): readonly number[] {
+  const buckets = bucketsOfView(after);
+  if (before.criteria.buckets !== after.criteria.buckets) return [...buckets.owners.keys()];
+  return movedBuckets(bucketsOfView(before), buckets);
 }

@@ -4,9 +4,10 @@ import { FlowsieveError } from '../errors/index.js';
 import type { Logger } from '../log/index.js';
 import { addon, addressBytes, awaitNative } from '../native/index.js';
 import { living, type View } from '../protocol/index.js';
+import { monotonicMs } from './clock.js';
 import { Drain, openConnections } from './drain.js';
 import type { Plane } from './plane.js';
-import { monotonicMs, type Shell } from './shell.js';
+import type { Shell } from './shell.js';
 import type { DrainRequest, DrainStatus } from './types.js';
 
 // How a node goes: it drains, or leaves at once, and perhaps comes back.

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Configuration } from '../config/index.js';
+import type { Dispatch } from '../dispatch/index.js';
+import { FlowsieveError } from '../errors/index.js';
 import { Host } from '../host/index.js';
 import { createLogger, type Logger } from '../log/index.js';
 import {
@@ -13,6 +15,7 @@ import {
   type NativeWorkerSnapshot,
   NodeIndexes,
   nameCounters,
+  nativeReservations,
   RECORD_BYTES,
   readAll,
   readRecord,
@@ -30,11 +33,18 @@ import { Alarms } from './alarms.js';
 import { auditOf, auditSummary } from './audit.js';
 import { Balance } from './balance.js';
 import { Chronicle, type NodeEvents } from './chronicle.js';
+import { monotonicMs } from './clock.js';
 import { conditionsOf } from './conditions.js';
 import { Departure, othersIn } from './departure.js';
+import { DispatcherPlane } from './dispatcher-plane.js';
+import { dispatchSettings, makeDispatch, targetsView } from './dispatching.js';
+import { type Expectation, expectationView, matchedOf, readExpectations } from './expectation.js';
+import { Expectations, isAboutExpectations, membersOf } from './expectations.js';
+import { FtpHelper } from './ftp.js';
 import {
   captureInterface,
   configuredOf,
+  hostOptions,
   openEngine,
   peersConfiguration,
   refuseClashes,
@@ -42,9 +52,10 @@ import {
   startPeers,
 } from './parts.js';
 import { Plane } from './plane.js';
+import { Reconciler } from './reconcile.js';
 import { reloadOf } from './reload.js';
 import { Reports } from './reports.js';
-import { monotonicMs, Shell } from './shell.js';
+import { Shell } from './shell.js';
 import type {
   AllocationView,
   AuditView,
@@ -55,7 +66,11 @@ import type {
   ConnectionsQuery,
   ConnectionView,
   DrainRequest,
+  ExpectationRequest,
+  ExpectationView,
   PacketClass,
+  ReconcileRequest,
+  ReconcileView,
 } from './types.js';
 import {
   allocationView,
@@ -65,6 +80,7 @@ import {
   memberStatuses,
   peerPaths,
   readCursor,
+  ruleViews,
   sumTables,
   workerStatus,
 } from './views.js';
@@ -96,11 +112,13 @@ const { version } = JSON.parse(
 /** What a node is put together from. */
 interface NodeParts {
   readonly config: Configuration;
-  readonly captured: string;
   readonly indexes: NodeIndexes;
   readonly host: Host;
   readonly engine: NativeEngine;
   readonly logger: Logger;
+  readonly reconciler: Reconciler;
+  /** Connections stand in the tables that no other node knows of. */
+  readonly brings: boolean;
 }
 
 /**
@@ -115,6 +133,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private readonly engine: NativeEngine;
   private readonly indexes: NodeIndexes;
   private readonly plane: Plane;
+  /** Null but with topology dispatcher. */
+  private readonly dispatch: Dispatch | null;
   private readonly shell: Shell;
   private peers: Peers | null = null;
   private watching: NodeJS.Timeout | undefined;
@@ -124,6 +144,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   private readonly balance = new Balance();
   private readonly chronicle: Chronicle;
   private readonly departure: Departure;
+  private readonly expected: Expectations;
+  private ftp: FtpHelper | null = null;
   /** The configuration in force, which a reload changes in part. */
   private config: Configuration;
 
@@ -134,8 +156,23 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.engine = engine;
     this.indexes = indexes;
     this.logger = logger;
-    this.plane = new Plane(engine, config, indexes);
     this.chronicle = new Chronicle(logger, this);
+    if (config.topology === 'dispatcher') {
+      const plane = new DispatcherPlane(engine, config, indexes, parts.host, logger, () => {
+        void this.dispatch?.roleChanged();
+      });
+      this.plane = plane;
+      this.dispatch = makeDispatch({
+        ...parts,
+        plane,
+        tell: (next) => this.tellElements({ type: 'targets', next }),
+        fetch: (from) => this.fetchTables(from),
+        onEvent: (event) => this.chronicle.node(event),
+      });
+    } else {
+      this.plane = new Plane(engine, config, indexes, parts.host, logger);
+      this.dispatch = null;
+    }
     const coordination = new Protocol(
       {
         name: config.node,
@@ -143,6 +180,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
         configured: configuredOf(config),
         quorum: config.quorum,
         timing: config.sync,
+        brings: parts.brings,
       },
       monotonicMs(),
     );
@@ -151,6 +189,19 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       plane: this.plane,
       logger,
       onNotice: (notice) => this.heed(notice),
+      onExpected: (block) => this.expected.learn(readExpectations(block, monotonicMs())),
+    });
+    this.expected = new Expectations({
+      self: config.node,
+      plane: this.plane.expecting,
+      logger,
+      guardMs: () => this.config.sync.guard,
+      members: () => membersOf(this.shell.state(), config.node),
+      send: (to, message) => this.peers?.send(to, message),
+      pullContested: (from) => this.shell.pullContested(from),
+      now: monotonicMs,
+      matched: () => this.matched(),
+      onEnded: (expectation, why) => this.emit('expectation', { id: expectation.id, why }),
     });
     this.departure = new Departure(this.shell, this.plane, logger, () => this.config);
   }
@@ -168,14 +219,11 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       options.logger ?? createLogger({ bindings: { cluster: config.cluster, node: config.node } });
     for (const warning of config.warnings) logger.warn(warning);
     const captured = captureInterface(config);
-    if (config.nodes.length > 1) peersConfiguration(config);
+    if (config.elements.length > 1) peersConfiguration(config);
     const indexes = new NodeIndexes();
     indexes.of(config.node);
     const host = await Host.prepare({
-      cluster: config.cluster,
-      addresses: config.addresses,
-      interface: captured,
-      device: config.deliver.device,
+      ...hostOptions(config, captured),
       onNotice: (sentence) => logger.info(sentence),
       // Beside the socket: nodes that share a host have one each.
       runDirectory: options.runDirectory ?? dirname(config.admin.socket),
@@ -183,25 +231,35 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     let engine: NativeEngine | undefined;
     let node: Node | undefined;
     try {
-      await refuseClashes(config, captured);
+      await refuseClashes(config);
       engine = openEngine(config, captured, indexes);
-      await host.addTun();
+      await awaitNative(engine.reserve(nativeReservations(config, indexes)));
+      if (config.topology === 'filter') await host.addTun();
+      // Before the first packet is decided, and before anybody else has a say in it.
+      const reconciler = new Reconciler(engine, config, logger);
+      const brings = await reconciler.restore();
       callNative(() => engine?.start());
       // Before the first heartbeat, and when the workers are there.
       if (options.inRealTime) runInRealTime(logger);
-      node = new Node({ config, captured, indexes, host, engine, logger });
+      node = new Node({ config, indexes, host, engine, logger, reconciler, brings });
       await node.meetPeers();
+      await node.dispatch?.start();
       node.shell.begin();
       await awaitNative(engine.announce());
       await node.joined();
+      await node.help();
     } catch (error) {
+      node?.expected.close();
       node?.shell.close();
+      await node?.dispatch?.close();
       await node?.peers?.close();
       await engine?.close();
       await host.undo();
+      node?.ftp?.close();
       throw error;
     }
     node.watch();
+    node.beginToReconcile();
     return node;
   }
 
@@ -225,23 +283,28 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       this.logger.warn({ keys: needRestart }, 'These keys take effect only with the next start.');
     }
     if (changed.size === 0) return;
-    if (next.nodes.length > 1) this.peers?.configure(peersConfiguration(next));
+    if (next.elements.length > 1) this.peers?.configure(peersConfiguration(next));
     this.config = next;
+    await awaitNative(this.engine.reserve(nativeReservations(next, this.indexes)));
     await this.meetPeers();
     this.shell.feed({ type: 'configure', configured: configuredOf(next) });
+    await this.dispatch?.configure(dispatchSettings(next));
     this.logger.info({ keys: [...changed] }, 'configuration taken over');
   }
 
-  drain(request: DrainRequest = {}): Promise<void> {
-    return this.departure.drain(request);
+  async drain(request: DrainRequest = {}): Promise<void> {
+    if (request.node === undefined) await this.departure.drain(request);
+    else await this.behind('drain').drain(request.node);
   }
 
-  resume(): Promise<void> {
-    return this.departure.resume();
+  async resume(node?: string): Promise<void> {
+    if (node === undefined) await this.departure.resume();
+    else await this.behind('resume').resume(node);
   }
 
   async weight(node: string, weight: number): Promise<void> {
-    await this.shell.wish({ wish: 'weight', node, weight });
+    if (this.dispatch) await this.dispatch.weight(node, weight);
+    else await this.shell.wish({ wish: 'weight', node, weight });
   }
 
   /**
@@ -250,15 +313,20 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
    */
   async stop(): Promise<readonly string[]> {
     await this.departure.leave();
+    await this.parts.reconciler.close();
     clearInterval(this.watching);
     await this.watchRound;
+    this.expected.close();
     this.shell.close();
+    await this.dispatch?.close();
     await this.peers?.close();
     await this.engine.stop();
     // The device, and with it the addresses, goes with the engine; the guard, which keeps the
     // kernel silent, goes last.
     await this.engine.close();
-    return this.parts.host.undo();
+    const left = await this.parts.host.undo();
+    this.ftp?.close();
+    return left;
   }
 
   async status(): Promise<ClusterStatus> {
@@ -289,7 +357,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       uptime: (Date.now() - this.startedAt) / 1000,
       version,
       pid: process.pid,
-      interface: this.config.interface ?? '',
+      interface: this.config.interfaces.map(({ name }) => name).join(', '),
       addresses: this.config.addresses,
       counters,
       workers,
@@ -302,13 +370,22 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
       alarms: this.alarms.list(),
       allocation: {
         epoch,
-        buckets: state.view?.allocation.owners.length ?? this.config.distribution.buckets,
+        buckets: state.view?.criteria.buckets ?? this.config.distribution.buckets,
         own: members.find(({ name }) => name === this.config.node)?.buckets ?? 0,
       },
+      rules: ruleViews(state),
       drain: this.departure.status(),
       peers: peerPaths(this.peers?.status().peers ?? [], performance.now(), Date.now() / 1000),
       audit: auditSummary(this.audit()),
+      os: this.parts.reconciler.status(),
+      ...(this.dispatch ? { dispatcher: this.dispatch.status(snapshots) } : {}),
+      expectations: this.expected.status(),
+      ftp: this.ftp?.status() ?? null,
     };
+  }
+
+  reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    return this.parts.reconciler.reconcile(request);
   }
 
   async connections(query: ConnectionsQuery): Promise<ConnectionsPage> {
@@ -329,6 +406,7 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   allocation(): AllocationView {
+    if (this.dispatch) return targetsView(this.config, this.dispatch.state);
     return allocationView(this.config, this.shell.state());
   }
 
@@ -343,26 +421,87 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     return this.chronicle.events();
   }
 
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    return this.expectationView(await this.expected.expect(request), 0);
+  }
+
+  unexpect(id: number): Promise<void> {
+    return this.expected.unexpect(id);
+  }
+
+  async expectations(): Promise<readonly ExpectationView[]> {
+    const matched = await this.matched();
+    return this.expected.all().map((each) => this.expectationView(each, matched(each)));
+  }
+
+  private expectationView(expectation: Expectation, matched: number): ExpectationView {
+    const now = Date.now() / 1000;
+    return expectationView(expectation, this.config.node, matched, monotonicMs(), now);
+  }
+
+  /** How many packets have met an expectation on this node. */
+  private async matched(): Promise<(expectation: Expectation) => number> {
+    const { expectations, matched } = await awaitNative(this.engine.expectations());
+    return matchedOf(expectations, matched, this.indexes.names());
+  }
+
   // ---- the cluster -------------------------------------------------------------------------
 
   private async meetPeers(): Promise<void> {
-    this.peers ??= await startPeers(
-      this.config,
-      this.parts.captured,
-      this.shell.state().incarnation,
-      this.logger,
-      {
-        onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
-        onMessage: (from, message) => this.takeMessage(from, message),
-        onList: (to, { kind, epoch }) => this.shell.serve(to, kind, epoch),
-      },
-    );
+    const { incarnation } = this.shell.state();
+    this.peers ??= await startPeers(this.config, incarnation, this.logger, {
+      onHeartbeat: (heartbeat) => this.shell.heartbeat(heartbeat),
+      onMessage: (from, message) => this.takeMessage(from, message),
+      onList: (to, { kind, epoch }) =>
+        kind === 'tables' && this.servesTables(to)
+          ? this.plane.list(kind, to)
+          : this.shell.serve(to, kind, epoch),
+    });
     this.shell.speakTo(this.peers);
+  }
+
+  /** Begins with the helpers that the configuration asks for. */
+  private async help(): Promise<void> {
+    const { config, host, logger } = this.parts;
+    const [captured] = config.interfaces;
+    if (captured === undefined || config.helpers.ftp.ports.length === 0) return;
+    const expect = (request: ExpectationRequest) => this.expected.expect(request);
+    this.ftp = await FtpHelper.start(config, captured.name, host, logger, expect);
   }
 
   private takeMessage(from: string, message: Message): void {
     if (message.type === 'report') this.reports.take(from, message.report);
+    else if (message.type === 'targets') this.dispatch?.follow(from, message.next);
+    else if (isAboutExpectations(message)) this.expected.take(from, message);
     else this.shell.message(from, message);
+  }
+
+  // ---- the dispatcher ----------------------------------------------------------------------
+
+  private behind(what: string): Dispatch {
+    if (this.dispatch) return this.dispatch;
+    throw new FlowsieveError(
+      'FLOWSIEVE_STATE',
+      `Expected a dispatcher for ${what} of another node but received a node.`,
+    );
+  }
+
+  private tellElements(message: Message): void {
+    const { node } = this.config;
+    for (const name of othersIn(this.shell.state().view, node)) this.peers?.send(name, message);
+  }
+
+  private async fetchTables(from: string): Promise<void> {
+    const epoch = this.shell.state().view?.epoch ?? 0;
+    await this.peers?.pull(from, { kind: 'tables', epoch }, async (block) => {
+      await this.plane.merge(block, 'tables');
+    });
+  }
+
+  /** Between dispatchers, whoever is one of them may have all connections at any time. */
+  private servesTables(to: string): boolean {
+    const others = othersIn(this.shell.state().view, this.config.node);
+    return this.dispatch !== null && others.includes(to);
   }
 
   /** Resolves when this node is a member, or there is no quorum to be a member of. */
@@ -370,19 +509,25 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     const since = monotonicMs();
     while (this.shell.state().state !== 'member') {
       if (monotonicMs() - since > QUORUM_WAIT_MS) {
-        this.logger.warn(
-          'No quorum of the nodes is there: no connections are opened until one is.',
-        );
-        return;
+        return this.logger.warn('No quorum is there: no connections are opened until one is.');
       }
       await pause(LOOK_MS);
     }
   }
 
+  private beginToReconcile(): void {
+    this.parts.reconciler.begin(() => {
+      const { state, view } = this.shell.state();
+      return view !== null && (state === 'member' || state === 'draining');
+    });
+  }
+
   private heed(notice: Notice): void {
     if (notice.notice === 'life') {
       this.peers?.setIdentity({ name: this.config.node, incarnation: notice.incarnation });
+      this.expected.lifeOver();
     }
+    if (notice.notice === 'view') this.expected.membersChanged();
     this.chronicle.heed(notice);
   }
 
@@ -397,9 +542,8 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
   }
 
   /**
-   * Looks at the counters every second: alarms, and samples for those who listen. In the first
-   * seconds it also announces the cluster addresses again: an interface that has just come up loses
-   * what is said at once, and so do neighbours.
+   * Looks at the counters every second: alarms, and samples for those who listen. At first it also
+   * announces the cluster addresses again: what has just come up loses what is said at once.
    */
   private watch(): void {
     let announcements = ANNOUNCEMENTS;
@@ -414,21 +558,25 @@ export class Node extends EventEmitter<NodeEvents> implements ClusterAdministere
     this.watching.unref();
   }
 
-  private look(snapshots: readonly NativeWorkerSnapshot[]): void {
+  private async look(snapshots: readonly NativeWorkerSnapshot[]): Promise<void> {
     const { node } = this.config;
     const state = this.shell.state();
     this.tellOthers(state, snapshots);
+    await this.expected.look();
     const counted = { ...nameCounters(snapshots), refused: this.peers?.status().refused };
     const conditions = conditionsOf({
       ...state,
       now: monotonicMs(),
       self: node,
       quorum: this.config.quorum,
-      nodes: this.config.nodes.map(({ name }) => name),
+      nodes: this.config.elements.map(({ name }) => name),
       heard: state.peers.filter(({ suspected }) => !suspected).map(({ name }) => name),
       audit: this.audit(),
       unseen: this.reports.unseen([node, ...othersIn(state.view, node)]),
     });
+    for (const [name, message] of this.dispatch?.conditions() ?? []) {
+      conditions.push({ name, message });
+    }
     for (const change of this.alarms.observe(counted, Date.now() / 1000, conditions)) {
       this.chronicle.alarm(change);
     }

@@ -3,10 +3,14 @@ import {
   type Configuration,
   criteriaSettings,
   HASH_LAYOUT_VERSION,
+  type NetworkConfiguration,
+  resolveDistribution,
+  singlesOf,
   syncAddressOf,
   syncSecrets,
 } from '../config/index.js';
 import { FlowsieveError } from '../errors/index.js';
+import type { HostOptions } from '../host/index.js';
 import type { Logger } from '../log/index.js';
 import {
   addon,
@@ -16,6 +20,7 @@ import {
   callNative,
   type NativeEngine,
   type NodeIndexes,
+  nativeAddresses,
   nativeWorkerOptions,
 } from '../native/index.js';
 import {
@@ -26,13 +31,14 @@ import {
 } from '../peers/index.js';
 import type { Configured } from '../protocol/index.js';
 import { noCriteria } from './plane.js';
+import { joinWires } from './wires.js';
 
 // What a node is put together from, made out of its configuration.
 
 const CLASH_WAIT_MS = 300;
 const SAMPLE_EVERY = 64;
 
-/** The capture interface, which `run` cannot do without. */
+/** The capture interface, which `run` cannot do without; of a gateway the first. */
 export function captureInterface(config: Configuration): string {
   if (config.interface !== undefined) return config.interface;
   throw new FlowsieveError(
@@ -43,16 +49,18 @@ export function captureInterface(config: Configuration): string {
 }
 
 /** Nobody but the cluster may have the cluster's addresses. */
-export async function refuseClashes(config: Configuration, captured: string): Promise<void> {
-  if (config.linkAddress === null) return;
-  const addresses = Buffer.concat(config.addresses.map((address) => addressBytes(address)));
+export async function refuseClashes(config: Configuration): Promise<void> {
+  await Promise.all(config.interfaces.map(refuseClashesOn));
+}
+
+async function refuseClashesOn(network: NetworkConfiguration): Promise<void> {
+  const { name: captured, addresses, linkAddress } = network;
+  if (linkAddress === null) return;
   const [clash] = await awaitNative(
-    addon.findClashes(captured, addresses, config.linkAddress, CLASH_WAIT_MS),
+    addon.findClashes(captured, nativeAddresses(addresses), linkAddress, CLASH_WAIT_MS),
   );
   if (clash === undefined) return;
-  const address = config.addresses.find((text) =>
-    clash.address.equals(Buffer.from(addressBytes(text))),
-  );
+  const address = addresses.find((text) => clash.address.equals(Buffer.from(addressBytes(text))));
   throw new FlowsieveError(
     'FLOWSIEVE_CLASH',
     `Expected nobody else to have the cluster address ${address ?? addressText(clash.address, false)} on ` +
@@ -76,6 +84,34 @@ export function runInRealTime(logger: Logger): void {
   }
 }
 
+function nativeNetworks({ interfaces }: Configuration) {
+  return interfaces.map(({ name, linkAddress, addresses }) => ({
+    interface: name,
+    linkAddress: linkAddress ?? '',
+    addresses: nativeAddresses(addresses),
+  }));
+}
+
+/** What the host has to set for this configuration. */
+export function hostOptions(
+  config: Configuration,
+  captured: string,
+): Pick<HostOptions, 'cluster' | 'addresses' | 'interface' | 'gateway' | 'device' | 'source'> {
+  const { cluster, addresses, interfaces, deliver, role } = config;
+  const gateway = {
+    interfaces: interfaces.map(({ name }) => name),
+    linkAddresses: interfaces.flatMap(({ linkAddress }) => linkAddress ?? []),
+  };
+  return {
+    cluster,
+    addresses,
+    interface: captured,
+    gateway: role === 'gateway' ? gateway : undefined,
+    device: deliver.device,
+    source: deliver.source,
+  };
+}
+
 /** An engine that takes nothing for its own yet. */
 export function openEngine(
   config: Configuration,
@@ -94,6 +130,8 @@ export function openEngine(
     device: config.deliver.device,
     link: config.link,
     linkAddress: config.linkAddress ?? '',
+    networks: config.role === 'gateway' ? nativeNetworks(config) : null,
+    dispatch: config.topology === 'dispatcher',
   };
   const engine = callNative(() => new addon.Engine(options, noCriteria(config, indexes)));
   engine.setOpenUntil(0n);
@@ -102,17 +140,22 @@ export function openEngine(
 
 /** What the configuration says to the protocol. */
 export function configuredOf(config: Configuration): Configured {
-  const { nodes, node, distribution } = config;
+  const { elements: nodes, node, distribution } = config;
+  const singles = singlesOf(resolveDistribution(config).rules);
   return {
     nodes: nodes.map(({ name }) => name),
     weight: nodes.find(({ name }) => name === node)?.weight ?? 1,
-    criteria: { ...criteriaSettings(config), buckets: distribution.buckets },
+    criteria: {
+      ...criteriaSettings(config),
+      buckets: distribution.buckets,
+      ...(singles.length > 0 ? { singles } : {}),
+    },
   };
 }
 
 /** Who the nodes are, where they are spoken to, and by what they know each other. */
 export function peersConfiguration(config: Configuration): PeersConfiguration {
-  const nodes = config.nodes.map((node) => {
+  const nodes = config.elements.map((node) => {
     const address = syncAddressOf(node);
     if (address !== undefined) return { name: node.name, address };
     throw new FlowsieveError(
@@ -124,20 +167,33 @@ export function peersConfiguration(config: Configuration): PeersConfiguration {
   return { nodes, secrets: syncSecrets(config) };
 }
 
-/** The cluster MAC address; where there is none, a multicast address of the cluster's own. */
+/** Where there is no cluster MAC address: a multicast address of the cluster's own. */
 function probeAddress(config: Configuration): string {
-  if (config.linkAddress !== null) return config.linkAddress;
   const digest = createHash('sha256').update(`flowsieve ${config.cluster}`).digest('hex');
   return ['03', ...(digest.slice(0, 10).match(/../g) ?? [])].join(':');
 }
 
-function wirePath(config: Configuration, captured: string): WirePath {
+/** Every network of the cluster: a server has one. */
+function wirePath(config: Configuration): WirePath {
+  const opened: WirePath[] = [];
+  try {
+    for (const { name, linkAddress } of config.interfaces) {
+      opened.push(wireOn(name, linkAddress ?? probeAddress(config)));
+    }
+  } catch (error) {
+    for (const wire of opened) wire.close();
+    throw error;
+  }
+  return joinWires(opened);
+}
+
+function wireOn(captured: string, linkAddress: string): WirePath {
   let take: (payload: Buffer, source: string) => void = () => {};
   const channel = callNative(
     () =>
       new addon.WireChannel({
         interface: captured,
-        linkAddress: probeAddress(config),
+        linkAddress,
         onFrame: (payload, source) => take(payload, source),
       }),
   );
@@ -156,14 +212,13 @@ export type FromPeers = Pick<PeersOptions, 'onHeartbeat' | 'onMessage' | 'onList
 /** The way to the peers; null for a node that is its whole cluster. */
 export async function startPeers(
   config: Configuration,
-  captured: string,
   incarnation: number,
   logger: Logger,
   take: FromPeers,
 ): Promise<Peers | null> {
-  if (config.nodes.length === 1) return null;
+  if (config.elements.length === 1) return null;
   const known = peersConfiguration(config);
-  const wire = wirePath(config, captured);
+  const wire = wirePath(config);
   try {
     return await Peers.start({
       ...known,

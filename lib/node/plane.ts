@@ -1,15 +1,25 @@
-import { type Configuration, resolveDistribution, resolveSettings } from '../config/index.js';
+import {
+  type Configuration,
+  type ResolvedRule,
+  resolveDistribution,
+  resolveQuicSettings,
+  resolveSettings,
+} from '../config/index.js';
+import type { Logger } from '../log/index.js';
 import {
   awaitNative,
   type NativeEngine,
   type NativeImported,
   type NodeIndexes,
   nativeCriteria,
+  nativeQuic,
   nativeTransition,
   RECORD_BYTES,
 } from '../native/index.js';
 import type { ListBlock } from '../peers/index.js';
-import type { ListKind, PlaneWork, View } from '../protocol/index.js';
+import { type ListKind, living, type PlaneWork, type View } from '../protocol/index.js';
+import { toNative } from './expectation.js';
+import type { ExpectingPlane } from './expectations.js';
 
 // The data plane as the protocol sees it: what it asks for in its words is done here with the
 // engine's. A call returns when all workers have done it, between two of their bursts.
@@ -25,21 +35,27 @@ export interface PlaneDone {
   readonly contested: boolean;
 }
 
+/** The host's guard, as far as port rules let packets through it. */
+export interface Passes {
+  passesOther(rules: readonly ResolvedRule[]): boolean;
+  letPass(rules: readonly ResolvedRule[]): Promise<void>;
+}
+
 /** The engine of one node, in the protocol's words. */
 export class Plane {
   private order: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly engine: NativeEngine,
-    private readonly config: Configuration,
-    private readonly indexes: NodeIndexes,
+    protected readonly engine: NativeEngine,
+    protected readonly config: Configuration,
+    protected readonly indexes: NodeIndexes,
+    private readonly passes: Passes,
+    private readonly logger: Logger,
   ) {}
 
   /** Does `work` after everything that was asked for before. */
   do(work: PlaneWork): Promise<PlaneDone> {
-    const done = this.order.then(() => this.perform(work));
-    this.order = done.catch(() => {});
-    return done;
+    return this.inTurn(() => this.perform(work));
   }
 
   /** Past `until` (milliseconds of the monotonic clock) no connection is opened. */
@@ -77,6 +93,37 @@ export class Plane {
     return awaitNative(this.engine.importList(records, now, owners, kind));
   }
 
+  /** What expectations ask of the workers, each after everything that was asked for before. */
+  get expecting(): ExpectingPlane {
+    const { engine, indexes } = this;
+    return {
+      expect: (expectation) =>
+        this.inTurn(() => awaitNative(engine.expect(toNative(expectation, indexes)))),
+      unexpect: (owner, id) =>
+        this.inTurn(async () => {
+          await awaitNative(engine.unexpect(indexes.of(owner), BigInt(id)));
+        }),
+      clear: () => this.inTurn(() => awaitNative(engine.clearExpectations())),
+      contested: () => this.inTurn(() => this.hasContested()),
+    };
+  }
+
+  /** The expectations, as a list for a newcomer. */
+  async *expectations(): AsyncGenerator<ListBlock> {
+    const { expectations, now } = await awaitNative(this.engine.expectations());
+    const names = this.indexes.names();
+    for (let at = 0; at < expectations.length; at += BLOCK_RECORDS * RECORD_BYTES) {
+      const records = expectations.subarray(at, at + BLOCK_RECORDS * RECORD_BYTES);
+      yield { records, now, names };
+    }
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.order.then(work);
+    this.order = done.catch(() => {});
+    return done;
+  }
+
   /** How many records of `kind` there are, as far as `wanted` says so. */
   async count(kind: ListKind, wanted: (record: Buffer) => boolean): Promise<number> {
     let count = 0;
@@ -88,11 +135,11 @@ export class Plane {
     return count;
   }
 
-  private async perform(work: PlaneWork): Promise<PlaneDone> {
+  protected async perform(work: PlaneWork): Promise<PlaneDone> {
     const { engine } = this;
     switch (work.work) {
       case 'install':
-        await awaitNative(engine.replaceCriteria(this.criteria(work.view)));
+        await this.install(work.view);
         if (work.dead.length > 0) await awaitNative(engine.adopt(this.indexesOf(work.dead)));
         return { contested: await this.hasContested() };
       case 'prepare':
@@ -120,13 +167,40 @@ export class Plane {
     return { contested: false };
   }
 
+  /**
+   * Where other packets are passed by this view, the guard closes first and opens afterwards: the
+   * kernel must get none that the workers decide.
+   */
+  private async install(view: View): Promise<void> {
+    const { rules } = resolveSettings(view.criteria.settings);
+    const other = this.passes.passesOther(rules);
+    if (other) await this.letPass([]);
+    await awaitNative(this.engine.replaceCriteria(this.criteria(view)));
+    if (other) await this.letPass(rules);
+  }
+
+  /** What the guard cannot do keeps nobody from deciding; the next view tries again. */
+  private async letPass(rules: readonly ResolvedRule[]): Promise<void> {
+    try {
+      await this.passes.letPass(rules);
+    } catch (error) {
+      this.logger.error({ err: error }, 'the guard does not let pass what the rules say');
+    }
+  }
+
   private indexesOf(names: readonly string[]): number[] {
     return names.map((name) => this.indexes.of(name));
   }
 
-  private criteria({ allocation, criteria }: View) {
+  private criteria(view: View) {
+    const { config, indexes } = this;
+    const { allocation, criteria } = view;
     const distribution = resolveSettings(criteria.settings);
-    return nativeCriteria(this.config, this.config.node, allocation, this.indexes, distribution);
+    const names = living(view).map(({ name }) => name);
+    return {
+      ...nativeCriteria(config, config.node, allocation, indexes, distribution),
+      quic: nativeQuic(resolveQuicSettings(criteria.settings), names, indexes),
+    };
   }
 
   private async hasContested(): Promise<boolean> {
@@ -140,8 +214,9 @@ export class Plane {
  * whose it is cannot be said.
  */
 export function noCriteria(config: Configuration, indexes: NodeIndexes) {
-  const { buckets } = resolveDistribution(config);
-  const allocation = { epoch: 0, names: [], owners: new Uint16Array(buckets) };
-  const criteria = nativeCriteria(config, config.node, allocation, indexes);
+  // Without rules as well: those of the cluster may be others.
+  const distribution = { ...resolveDistribution(config), rules: [] };
+  const allocation = { epoch: 0, names: [], owners: new Uint16Array(distribution.buckets) };
+  const criteria = nativeCriteria(config, config.node, allocation, indexes, distribution);
   return { ...criteria, owners: criteria.owners.map(() => NOBODY), tracking: 'own' as const };
 }

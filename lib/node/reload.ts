@@ -11,7 +11,16 @@ import { expectedSentence, FlowsieveError } from '../errors/index.js';
 // until it is started again.
 
 /** The keys that a running node takes over. */
-const RELOADED = ['nodes', 'distribution', 'secret', 'rebalance', 'drain'] as const;
+const RELOADED = [
+  'nodes',
+  'distribution',
+  'rules',
+  'quic',
+  'secret',
+  'rebalance',
+  'drain',
+  'health',
+] as const;
 const NO_RESTART: ReadonlySet<string> = new Set([...RELOADED, 'warnings']);
 
 /** One of the keys that a running node takes over. */
@@ -30,6 +39,12 @@ export interface Reload {
 
 function json(value: unknown): string | undefined {
   return JSON.stringify(value);
+}
+
+/** Of the two ways to say where the cluster is reached, the other one follows. */
+function isDerived(key: string, { role }: Configuration): boolean {
+  const networks = ['interface', 'addresses', 'linkAddress'];
+  return role === 'gateway' ? networks.includes(key) : key === 'interfaces';
 }
 
 function secretDiffers(inForce: Configuration, next: Configuration): boolean {
@@ -114,14 +129,20 @@ export function reloadOf(
   if (next.cluster !== started.cluster) {
     refuse('cluster', `the cluster that is running, ${started.cluster},`, next.cluster);
   }
-  checkSyncAddresses(inForce.nodes, next.nodes);
-  checkQuorums(inForce.nodes, next.nodes);
+  checkSyncAddresses(inForce.elements, next.elements);
+  checkQuorums(inForce.elements, next.elements);
   // Both: a key that was left out is no key of its configuration.
   const keys = Object.keys({ ...started, ...next }) as (keyof Configuration)[];
+  // Elsewhere they are the nodes.
+  const elementsMatter = next.topology === 'dispatcher';
   return {
     changed: new Set(RELOADED.filter((key) => differs(key, inForce, next))),
     needRestart: keys.filter(
-      (key) => !NO_RESTART.has(key) && json(started[key]) !== json(next[key]),
+      (key) =>
+        !isDerived(key, next) &&
+        !NO_RESTART.has(key) &&
+        (key !== 'elements' || elementsMatter) &&
+        json(started[key]) !== json(next[key]),
     ),
   };
 }

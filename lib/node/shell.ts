@@ -1,6 +1,6 @@
 import { FlowsieveError } from '../errors/index.js';
 import type { Logger } from '../log/index.js';
-import type { ListBlock, Peers } from '../peers/index.js';
+import type { ListBlock, ListedKind, Peers } from '../peers/index.js';
 import type {
   Action,
   Coordination,
@@ -12,6 +12,7 @@ import type {
   ProtocolState,
   Wish,
 } from '../protocol/index.js';
+import { monotonicMs } from './clock.js';
 import type { Plane } from './plane.js';
 
 // The thin shell around the protocol's core: it brings it what happens, with the time, and does
@@ -22,17 +23,14 @@ import type { Plane } from './plane.js';
 //   commands --wish-------------> core --pull-------------> peers, then plane
 //                                 core --notice-----------> node: log, events, status
 
-/** Milliseconds of CLOCK_MONOTONIC, with fractions: the clock of the core and of leases. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
-
 /** What a shell joins together. */
 export interface ShellParts {
   readonly coordination: Coordination;
   readonly plane: Plane;
   readonly logger: Logger;
   onNotice(notice: Notice): void;
+  /** A block of the expectations that belong to a member's tables. */
+  onExpected(block: ListBlock): Promise<void>;
 }
 
 export class Shell {
@@ -79,9 +77,18 @@ export class Shell {
   }
 
   /** The list that a peer may have now, or null. */
-  serve(to: string, kind: ListKind, epoch: number): AsyncIterable<ListBlock> | null {
+  serve(to: string, kind: ListedKind, epoch: number): AsyncIterable<ListBlock> | null {
     const { coordination, plane } = this.parts;
+    if (kind === 'expected') {
+      return coordination.serves('tables', epoch, to) ? plane.expectations() : null;
+    }
     return coordination.serves(kind, epoch, to) ? plane.list(kind, to) : null;
+  }
+
+  /** Pulls and merges what that node has contested, beside what the core asks for. */
+  async pullContested(from: string): Promise<void> {
+    const epoch = this.state().view?.epoch ?? 0;
+    await this.pull(from, 'contested', epoch);
   }
 
   /**
@@ -139,7 +146,12 @@ export class Shell {
   }
 
   private async pull(from: string, kind: ListKind, epoch: number): Promise<{ contested: boolean }> {
-    const { plane } = this.parts;
+    const { plane, onExpected } = this.parts;
+    if (kind === 'tables') {
+      // First: what this node notes from then on it notes rightly, and what it has noted until
+      // then the tables correct.
+      await this.peers?.pull(from, { kind: 'expected', epoch }, onExpected);
+    }
     await this.peers?.pull(from, { kind, epoch }, async (block) => {
       await plane.merge(block, kind);
     });

@@ -1,10 +1,15 @@
-import { bucketCounts } from '../allocation/index.js';
-import type { Configuration } from '../config/index.js';
+import { type Allocation, bucketCounts, bucketsOf, singleOwners } from '../allocation/index.js';
+import {
+  type Configuration,
+  type ResolvedRule,
+  resolveSettings,
+  ruleText,
+} from '../config/index.js';
 import { FlowsieveError, show } from '../errors/index.js';
 import type { ConnectionRecord, NativeWorkerSnapshot } from '../native/index.js';
 import { nameCounters } from '../native/index.js';
 import type { PeerStatus } from '../peers/index.js';
-import type { ProtocolState } from '../protocol/index.js';
+import type { ProtocolState, View } from '../protocol/index.js';
 import type {
   AllocationView,
   ConnectionsQuery,
@@ -13,6 +18,7 @@ import type {
   EndpointView,
   MemberStatus,
   PeerPaths,
+  RuleView,
   TablesStatus,
   WorkerStatus,
 } from './types.js';
@@ -60,9 +66,9 @@ export function memberStatuses(
   now: number,
 ): MemberStatus[] {
   const { view, peers } = state;
-  const buckets = view ? bucketCounts(view.allocation) : new Map<string, number>();
+  const buckets = view ? bucketCounts(bucketsOfView(view)) : new Map<string, number>();
   const known = new Map(view?.members.map((member) => [member.name, member]));
-  const configured = config.nodes.filter(({ name }) => !known.has(name));
+  const configured = config.elements.filter(({ name }) => !known.has(name));
   const unknown = configured.map(({ name, weight }) => ({ name, weight, state: null }));
   return [...known.values(), ...unknown]
     .map(({ name, weight, state: memberState }) => {
@@ -95,19 +101,46 @@ export function peerPaths(peers: readonly PeerStatus[], nowMs: number, now: numb
   }));
 }
 
+/** A view's buckets, without the places of single rules behind them. */
+export function bucketsOfView({ allocation, criteria }: View): Allocation {
+  return bucketsOf(allocation, criteria.buckets);
+}
+
+/** The rules that the nodes agree on, and who has those that give to a single node. */
+export function ruleViews({ view }: Pick<ProtocolState, 'view'>): RuleView[] {
+  if (view === null) return [];
+  const { rules } = resolveSettings(view.criteria.settings);
+  return viewsOfRules(rules, singleOwners(view.allocation, view.criteria.buckets));
+}
+
+/** Rules with the owners of those that give to a single node, in their order. */
+export function viewsOfRules(
+  rules: readonly ResolvedRule[],
+  singleOwners: readonly string[],
+): RuleView[] {
+  const owners = singleOwners.values();
+  return rules.map((rule, index) => ({
+    number: index + 1,
+    text: ruleText(rule),
+    do: rule.do,
+    owner: rule.do === 'single' ? (owners.next().value ?? null) : null,
+  }));
+}
+
 /** The allocation with its shares. */
 export function allocationView(config: Configuration, state: ProtocolState): AllocationView {
   const { view } = state;
   return {
     epoch: view?.epoch ?? 0,
-    buckets: view?.allocation.owners.length ?? config.distribution.buckets,
+    buckets: view?.criteria.buckets ?? config.distribution.buckets,
     names: view?.allocation.names ?? [],
-    owners: [...(view?.allocation.owners ?? [])],
+    owners: view ? [...bucketsOfView(view).owners] : [],
     shares: memberStatuses(config, state, 0, 0).map(({ name, weight, buckets }) => ({
       name,
       weight,
       buckets,
     })),
+    rules: ruleViews(state),
   };
 }
 

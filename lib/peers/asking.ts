@@ -3,8 +3,8 @@
 // a stream and no record comes twice.
 import { randomInt } from 'node:crypto';
 import { expectedSentence, FlowsieveError } from '../errors/index.js';
-import type { Incarnation, ListKind } from '../protocol/index.js';
-import type { ListRequest } from './frames.js';
+import type { Incarnation } from '../protocol/index.js';
+import type { ListedKind, ListRequest } from './frames.js';
 import { ALL_PARTS, type Content, NO_LIST } from './letters.js';
 import type { Roster, RosterPeer } from './roster.js';
 
@@ -14,7 +14,7 @@ const ASK_AGAIN_MS = 12;
 const PARTS_STOPPED_MS = 6;
 const GIVE_UP_MS = 600;
 /** Lists that are long by nature are not even asked for. */
-const LONG: readonly ListKind[] = ['tables', 'own', 'moving'];
+const LONG: readonly ListedKind[] = ['tables', 'own', 'moving'];
 
 /** True for a list that may be short. */
 export function maybeShort({ kind }: ListRequest): boolean {

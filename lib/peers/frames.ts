@@ -155,9 +155,12 @@ export class FrameReader {
   }
 }
 
+/** What is pulled as a list: connections, or the expectations that belong to a node's tables. */
+export type ListedKind = ListKind | 'expected';
+
 /** A list that is asked for. */
 export interface ListRequest {
-  readonly kind: ListKind;
+  readonly kind: ListedKind;
   readonly epoch: number;
 }
 
@@ -175,9 +178,10 @@ const LIST_KINDS = [
   'released',
   'claims',
   'contested',
-] as const satisfies readonly ListKind[];
+  'expected',
+] as const satisfies readonly ListedKind[];
 // Does not compile when a kind is missing above.
-const allKinds: [ListKind] extends [(typeof LIST_KINDS)[number]] ? true : never = true;
+const allKinds: [ListedKind] extends [(typeof LIST_KINDS)[number]] ? true : never = true;
 
 /** Writes what is asked for: 0 for none, or the kind of a list and its epoch. */
 export function writeList(writer: Writer, list: ListRequest | null): void {

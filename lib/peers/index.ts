@@ -1,4 +1,4 @@
-export type { ListRequest } from './frames.js';
+export type { ListedKind, ListRequest } from './frames.js';
 export type { Pulled } from './lists.js';
 export { Peers } from './peers.js';
 export { REFUSALS, type Refusal } from './refusals.js';

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { expectedSentence, FlowsieveError } from '../errors/index.js';
 import type { Message, NodeState, View } from '../protocol/index.js';
 import { malformed, NAME_PATTERN, Reader, Writer } from './bytes.js';
+import { expectationSchemas } from './expected.js';
 
 /** The most bytes of a message: two views of 65536 buckets and thousands of members fit. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -33,6 +34,7 @@ function isShallow(value: unknown, depth = 0): boolean {
 const criteria = z.strictObject({
   digest,
   buckets: z.int().min(1).max(BUCKETS_MAX),
+  singles: z.array(z.array(name).max(1024)).min(1).max(64).optional(),
   settings: z.unknown().refine((value) => isShallow(value)),
 });
 
@@ -61,7 +63,9 @@ const view = z
     members: z.array(member).max(65_535),
     allocation,
   })
-  .refine(({ criteria, allocation }) => allocation.owners.length === criteria.buckets);
+  .refine(({ criteria: { buckets, singles = [] }, allocation }) => {
+    return allocation.owners.length === buckets + singles.length;
+  });
 
 const transition = z.strictObject({
   kind: z.enum(['handover', 'takeover']),
@@ -86,6 +90,13 @@ const report = z.strictObject({
   connections: count,
   packets: z.number().min(0),
   unseen: names,
+});
+
+const targets = z.strictObject({
+  allocation,
+  nodes: z
+    .array(z.strictObject({ name, weight, draining: z.boolean(), down: z.boolean() }))
+    .max(65_535),
 });
 
 const phase = z.enum([
@@ -179,6 +190,8 @@ export const messageSchema = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('wish'), id: count, wish }),
   z.strictObject({ type: z.literal('report'), report }),
+  z.strictObject({ type: z.literal('targets'), next: targets }),
+  ...expectationSchemas,
   z.strictObject({ type: z.literal('granted'), id: count, refused: sentence.nullable() }),
 ]);
 

@@ -200,7 +200,8 @@ export class Peers {
     }
     const bytes = encodeMessage(message);
     this.#messages += 1;
-    if (message.type !== 'report') this.#mail.sendMessage(peer, this.#messages, bytes);
+    const comesAgain = message.type === 'report' || message.type === 'targets';
+    if (!comesAgain) this.#mail.sendMessage(peer, this.#messages, bytes);
     outgoing.send(this.#messages, bytes);
   }
 

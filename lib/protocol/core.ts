@@ -63,8 +63,8 @@ export class Core {
   installing = 0;
   /** In this life a member has told us whose the connections are. */
   hasTables = false;
-  /** We brought connections from an earlier life. */
-  brings = false;
+  /** We bring connections, from an earlier life or found at the start. */
+  brings: boolean;
   /** We have left, or are about to, and open nothing. */
   leaving: 'no' | 'leaving' | 'left' = 'no';
   completed = 0;
@@ -82,6 +82,7 @@ export class Core {
     this.incarnation = options.incarnation;
     this.timing = options.timing;
     this.configured = options.configured;
+    this.brings = options.brings ?? false;
     this.quorum = new Quorum(options.quorum, options.configured.nodes);
     this.liveness = new Liveness(options, options.timing, now);
     this.now = now;

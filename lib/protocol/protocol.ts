@@ -245,6 +245,10 @@ export class Protocol implements Coordination {
         this.granted(message.id, message.refused);
         break;
       case 'report':
+      case 'targets':
+      case 'expect':
+      case 'unexpect':
+      case 'expected':
         break;
       default:
         if (this.accepts(from, message.term)) this.ordered(from, message);

@@ -1,5 +1,13 @@
 // Which view comes next: pure functions of the view, of who has died, come or wished something.
-import { type Allocation, plan, planTakeover } from '../allocation/index.js';
+import {
+  type Allocation,
+  bucketsOf,
+  plan,
+  planSingle,
+  planTakeover,
+  singleOwners,
+  withSingles,
+} from '../allocation/index.js';
 import type { Criteria, Identity, Member, View } from './types.js';
 import { isLiving, living } from './view.js';
 
@@ -23,6 +31,18 @@ function sharers(members: readonly Member[]): { name: string; weight: number }[]
   return tiers.find((shares) => shares.some(({ weight }) => weight > 0)) ?? [];
 }
 
+const ABILITIES: readonly Member['state'][] = ['member', 'draining', 'joining'];
+
+/** Who has each rule that gives to a single node. Nobody's weight keeps it from that. */
+function singlesFor({ singles = [] }: Criteria, members: readonly Member[]): string[] {
+  const able = members.filter(isLiving).map(({ name, state, weight }) => ({
+    name,
+    rank: ABILITIES.indexOf(state),
+    weighted: weight > 0,
+  }));
+  return singles.flatMap((priority) => planSingle(priority, able) ?? []);
+}
+
 /** Nodes that own buckets and do not take part any more: nobody was there to take them over. */
 export function orphaned(view: View): string[] {
   const { names, owners } = view.allocation;
@@ -42,7 +62,8 @@ export function firstView(
     (newcomer): Member => ({ ...newcomer, share: null, state: 'member' }),
   );
   const planned = plan({ members: sharers(members), buckets: criteria.buckets });
-  return { epoch, term, criteria, members, allocation: { ...planned, epoch } };
+  const allocation = withSingles({ ...planned, epoch }, singlesFor(criteria, members));
+  return { epoch, term, criteria, members, allocation };
 }
 
 /** The same allocation under a new epoch, with other members' entries. */
@@ -64,15 +85,13 @@ export function planned(
   term: number,
 ): View {
   const shares = sharers(members);
-  const next =
-    shares.length === 0
-      ? view.allocation
-      : plan({
-          members: shares,
-          buckets: criteria.buckets,
-          previous: criteria.buckets === view.criteria.buckets ? view.allocation : undefined,
-        });
-  return { epoch, term, criteria, members, allocation: { ...next, epoch } };
+  if (shares.length === 0) return sameBuckets(view, epoch, term, members);
+  const { buckets } = criteria;
+  const before = bucketsOf(view.allocation, view.criteria.buckets);
+  const previous = buckets === view.criteria.buckets ? before : undefined;
+  const next = { ...plan({ members: shares, buckets, previous }), epoch };
+  const allocation = withSingles(next, singlesFor(criteria, members));
+  return { epoch, term, criteria, members, allocation };
 }
 
 /** The members, of whom some have died or left. */
@@ -95,9 +114,14 @@ export function afterDeath(
 ): View {
   const members = withDeaths(view.members, dead);
   const shares = sharers(members);
-  const next =
-    shares.length === 0 ? view.allocation : planTakeover(view.allocation, [...dead.keys()], shares);
-  return { ...view, epoch, term, members, allocation: { ...next, epoch } };
+  if (shares.length === 0) return sameBuckets(view, epoch, term, members);
+  const { buckets } = view.criteria;
+  const next = planTakeover(bucketsOf(view.allocation, buckets), [...dead.keys()], shares);
+  const heirs = singlesFor(view.criteria, members);
+  const owners = singleOwners(view.allocation, buckets).map((owner, index) =>
+    dead.has(owner) ? (heirs[index] ?? owner) : owner,
+  );
+  return { ...view, epoch, term, members, allocation: withSingles({ ...next, epoch }, owners) };
 }
 
 /** Members with newcomers beside them; what is left of their earlier lives goes. */

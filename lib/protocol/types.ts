@@ -4,9 +4,10 @@
 // Times are milliseconds of the node's own monotonic clock, with fractions; epochs and terms are
 // counted.
 import type { Allocation } from '../allocation/index.js';
+import type { ExpectationMessage } from './expected.js';
 
 /** The version of everything that nodes say to each other; nodes of another version are refused. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** One life of a node under its name: a later one is larger. Milliseconds since the Unix epoch. */
 export type Incarnation = number;
@@ -22,6 +23,11 @@ export interface Criteria {
   /** The same for the same criteria on every node. */
   readonly digest: string;
   readonly buckets: number;
+  /**
+   * For each rule that gives to a single node, names in the order of priority. Their owners stand
+   * behind those of the buckets. Left out where there is none.
+   */
+  readonly singles?: readonly (readonly string[])[] | undefined;
   /** What the data plane makes criteria of; never looked at here. A JSON value. */
   readonly settings: unknown;
 }
@@ -217,6 +223,9 @@ export type Message =
     }
   /** What a node has counted: nothing that the core looks at. */
   | { readonly type: 'report'; readonly report: Report }
+  /** What the active dispatcher decides by: nothing that the core looks at either. */
+  | { readonly type: 'targets'; readonly next: DispatchedTargets }
+  | ExpectationMessage
   | { readonly type: 'wish'; readonly id: number; readonly wish: Wish }
   | {
       readonly type: 'granted';
@@ -224,6 +233,18 @@ export type Message =
       /** Why not, in a sentence; null: it will be done. */
       readonly refused: string | null;
     };
+
+/** The nodes behind a dispatcher, and the allocation between them. */
+export interface DispatchedTargets {
+  readonly allocation: Allocation;
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly weight: number;
+    readonly draining: boolean;
+    /** Its health checks fail. */
+    readonly down: boolean;
+  }[];
+}
 
 /** Opening packets that a node has counted under one epoch. */
 export interface OpeningCount {
@@ -385,6 +406,8 @@ export interface ProtocolOptions extends Identity {
   readonly configured: Configured;
   readonly quorum: 'majority' | 'paths';
   readonly timing: Timing;
+  /** It has connections from before this life of the node, and tells the others when it joins. */
+  readonly brings?: boolean;
 }
 
 /** A peer as a node sees it. */

@@ -1,8 +1,10 @@
+import { type ResolvedRule, ruleText } from '../config/index.js';
 import {
   addressText,
   awaitNative,
   type Flow,
   type NativeExplained,
+  type NativeQuicId,
   protocolName,
   readFlow,
   vocabulary,
@@ -23,7 +25,7 @@ export interface ExplainedPacket {
   readonly what: string;
   /** The connection in the packet's own direction; null when it has none. */
   readonly flow: Flow | null;
-  readonly verdict: 'pass' | 'deliver' | 'discard' | 'held' | 'dropped';
+  readonly verdict: 'pass' | 'deliver' | 'discard' | 'forward' | 'held' | 'dropped';
   /** 1 … 6, or null for a packet of no class. */
   readonly class: number | null;
   readonly owner: string | null;
@@ -31,9 +33,19 @@ export interface ExplainedPacket {
   readonly hashed: string | null;
   readonly hash: string | null;
   readonly bucket: number | null;
+  /** The rule for its connection, counted from 1; null where none matches. */
+  readonly rule: number | null;
   /** One sentence. */
   readonly why: string;
 }
+
+/** Why a connection id on a QUIC port names no node, and the four-tuple decides. */
+const NAMES_NOBODY: Readonly<Partial<Record<NativeQuicId, string>>> = {
+  clientChosen: 'The client has chosen its connection id, or may have.',
+  unconfigured: 'The config id of its connection id is not configured.',
+  length: 'Its connection id is too short, or not as long as it says.',
+  nobody: 'Its connection id names no living member.',
+};
 
 const TCP_FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
   [0x02, 'SYN'],
@@ -54,18 +66,24 @@ export async function* explain(
   input: ReplayInput,
   options: ReplayOptions = {},
 ): AsyncGenerator<ExplainedPacket, void, undefined> {
-  const { native, names } = openReplay(input, options);
+  const { native, names, rules } = openReplay(input, options);
   for (;;) {
     const packets = await awaitNative(native.explain());
     if (packets.length === 0) return;
-    for (const packet of packets) yield explained(packet, names);
+    for (const packet of packets) yield explained(packet, names, rules);
   }
 }
 
-function explained(packet: NativeExplained, names: readonly string[]): ExplainedPacket {
+function explained(
+  packet: NativeExplained,
+  names: readonly string[],
+  rules: readonly ResolvedRule[],
+): ExplainedPacket {
   const decided = packet.packetClass !== 0;
   const known = packet.kind === 'flow' || packet.kind === 'error';
   const flow = known && packet.drop === 'none' ? readFlow(packet.flow) : null;
+  const rule = rules[packet.rule];
+  const isHashed = packet.byBucket && (rule === undefined || rule.do === 'distribute');
   const owner = decided || packet.tracked ? (names[packet.owner] ?? null) : null;
   return {
     number: packet.number,
@@ -78,10 +96,11 @@ function explained(packet: NativeExplained, names: readonly string[]): Explained
     verdict: packet.drop !== 'none' ? 'dropped' : packet.held ? 'held' : packet.verdict,
     class: decided ? packet.packetClass : null,
     owner,
-    hashed: packet.byBucket ? packet.hashed.toString('hex') : null,
-    hash: packet.byBucket ? `0x${packet.hash.toString(16)}` : null,
-    bucket: packet.byBucket ? packet.bucket : null,
-    why: why(packet, owner),
+    hashed: isHashed ? packet.hashed.toString('hex') : null,
+    hash: isHashed ? `0x${packet.hash.toString(16)}` : null,
+    bucket: isHashed ? packet.bucket : null,
+    rule: rule ? packet.rule + 1 : null,
+    why: why(packet, owner, rule),
   };
 }
 
@@ -110,7 +129,47 @@ function whatIs(packet: NativeExplained, flow: Flow | null): string {
   return words.join(' ');
 }
 
-function why(packet: NativeExplained, owner: string | null): string {
+/** `Rule 2 (tcp 443: single node-2)`. */
+function named(packet: NativeExplained, rule: ResolvedRule | undefined): string {
+  return rule ? `Rule ${packet.rule + 1} (${ruleText(rule)})` : 'A rule';
+}
+
+/** Where a rule decided, what it says. */
+function whyByRule(
+  packet: NativeExplained,
+  owner: string | null,
+  rule: ResolvedRule | undefined,
+): string | undefined {
+  if (packet.drop === 'refused') return `${named(packet, rule)} refuses it.`;
+  if (packet.passed) {
+    const on = packet.verdict === 'deliver' ? '; the guard cannot tell it apart' : '';
+    return `${named(packet, rule)} leaves it to the kernel of every node${on}.`;
+  }
+  if (rule?.do !== 'single' || !packet.byBucket) return undefined;
+  return `No table has its connection; ${named(packet, rule)} gives it to ${owner}.`;
+}
+
+function why(
+  packet: NativeExplained,
+  owner: string | null,
+  rule: ResolvedRule | undefined,
+): string {
+  if (packet.byId) {
+    const elsewhere = packet.tracked ? '' : ', whatever is noted of its four-tuple';
+    return `It has a connection id of ${owner}${elsewhere}.`;
+  }
+  const nobody = NAMES_NOBODY[packet.quic];
+  const otherwise = whyElse(packet, owner, rule);
+  return nobody === undefined ? otherwise : `${otherwise} ${nobody}`;
+}
+
+function whyElse(
+  packet: NativeExplained,
+  owner: string | null,
+  rule: ResolvedRule | undefined,
+): string {
+  const byRule = whyByRule(packet, owner, rule);
+  if (byRule !== undefined) return byRule;
   if (packet.drop !== 'none') {
     const text = vocabulary.drops.find(({ name }) => name === packet.drop)?.text ?? packet.drop;
     return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
@@ -126,12 +185,18 @@ function why(packet: NativeExplained, owner: string | null): string {
         : 'Not for a cluster address.';
     case 1:
     case 3:
-      return `It opens a connection, and bucket ${packet.bucket} is ${owner}'s.`;
+      return `It opens a connection, and bucket ${packet.bucket}${by(packet, rule)} is ${owner}'s.`;
     case 2:
-      return `The own table has ${connection}.`;
+      return packet.verdict === 'forward'
+        ? `The table has ${connection}, and ${owner} as its owner.`
+        : `The own table has ${connection}.`;
     case 4:
       return `The others table has ${connection}, and ${owner} as its owner.`;
     default:
-      return `No table has ${connection}; bucket ${packet.bucket} is ${owner}'s.`;
+      return `No table has ${connection}; bucket ${packet.bucket}${by(packet, rule)} is ${owner}'s.`;
   }
+}
+
+function by(packet: NativeExplained, rule: ResolvedRule | undefined): string {
+  return rule ? ` by rule ${packet.rule + 1} (${ruleText(rule)})` : '';
 }

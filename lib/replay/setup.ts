@@ -1,11 +1,19 @@
-import { plan } from '../allocation/index.js';
-import { type Configuration, parseConfiguration } from '../config/index.js';
+import { plan, planSingle, withSingles } from '../allocation/index.js';
+import {
+  type Configuration,
+  parseConfiguration,
+  type ResolvedRule,
+  resolveDistribution,
+  resolveQuic,
+  singlesOf,
+} from '../config/index.js';
 import {
   addon,
   callNative,
   type NativeReplay,
   NodeIndexes,
   nativeCriteria,
+  nativeQuic,
   nativeWorkerOptions,
 } from '../native/index.js';
 
@@ -29,6 +37,7 @@ export type ReplayInput =
 export interface OpenReplay {
   readonly native: NativeReplay;
   readonly names: readonly string[];
+  readonly rules: readonly ResolvedRule[];
 }
 
 // What a replay without a configuration distributes over: the addresses are never asked for.
@@ -49,13 +58,21 @@ export function openReplay(input: ReplayInput, options: ReplayOptions): OpenRepl
   const self = options.nodes === undefined ? config.node : 'node-1';
   const indexes = new NodeIndexes();
   for (const member of members) indexes.of(member.name);
-  const allocation = plan({ members, buckets: config.distribution.buckets });
+  const planned = plan({ members, buckets: config.distribution.buckets });
+  const { rules } = resolveDistribution(config);
+  const able = members.map(({ name, weight }) => ({ name, rank: 0, weighted: weight > 0 }));
+  const singles = singlesOf(rules).flatMap((priority) => planSingle(priority, able) ?? []);
+  const allocation = withSingles(planned, singles);
   const worker = nativeWorkerOptions(config, self, indexes, {
     everything: options.config === undefined,
     bothDirections: true,
     sampleEvery: 0,
   });
-  const criteria = nativeCriteria(config, self, allocation, indexes);
+  const names = members.map(({ name }) => name);
+  const criteria = {
+    ...nativeCriteria(config, self, allocation, indexes),
+    quic: nativeQuic(resolveQuic(config, members), names, indexes),
+  };
   const native = callNative(() => new addon.Replay(input, worker, criteria));
-  return { native, names: indexes.names() };
+  return { native, names: indexes.names(), rules };
 }

@@ -1,12 +1,13 @@
 import type { ListKind } from '../protocol/index.js';
-import type { Tuple } from './packets.js';
+import { nanoseconds } from './clock.js';
+import type { PacketKind, Tuple } from './packets.js';
 import type { PlanePacket } from './plane.js';
-import { firstStatus, STATUS } from './status.js';
+import { firstStatus, nextStatus, STATUS } from './status.js';
 
 // The connections of a twin: own and others in one Map, and how lists of others are merged into it
 // (see native/table/lists.cc for the fast one).
 
-const TICK_MS = 100;
+const TICK_NS = 100_000_000;
 // Nodes receive a packet at nearly the same moment, but a list adds the time of its way. Nobody
 // takes the same addresses and ports again within a second.
 const SLACK_TICKS = 8;
@@ -42,8 +43,10 @@ export interface Record {
 export interface Entry extends Record {
   /** Grows from entry to entry: a list that goes on there misses nothing. */
   readonly serial: number;
-  /** It came with a list, and this node has not seen it close itself. */
+  /** Its beginning came with a list, or its end is only concluded: lists may know more of it. */
   imported: boolean;
+  /** A packet has closed it, or has made this node conclude that: not a list alone. */
+  closedHere: boolean;
   /** Adopted, and of UDP: this node has answered it. */
   answered: boolean;
 }
@@ -57,9 +60,32 @@ function isLaterLife(later: Record, earlier: Record): boolean {
   return later.reopened || earlier.status === STATUS.CLOSING;
 }
 
+/** `entry` has its end from this very record, or from another like it, and not from a packet. */
+function isSameEnd(record: Record, entry: Entry): boolean {
+  const isClosed = entry.status === STATUS.CLOSING && record.status === STATUS.CLOSING;
+  const isByList = isClosed && !entry.closedHere && !record.reopened;
+  return isByList && record.seen <= entry.seen + SLACK_TICKS;
+}
+
+function isConcluded({ status, concluded }: Record): boolean {
+  return status === STATUS.CLOSING && concluded;
+}
+
 /** A living node has the connection, and it goes on: it says so itself, or nobody knows better. */
 function isKept({ status, adopted, confirmed }: Record, trusted: boolean): boolean {
   return status !== STATUS.CLOSING && !adopted && (trusted || confirmed);
+}
+
+/**
+ * What somebody noted does not weigh more than what the owner itself has said, nor does the word of
+ * one who has inherited the connection: the dead node may have been noted wrongly. Except what this
+ * node only inherited before it came: there the tables know better.
+ */
+function isOutweighed(kind: ListKind, record: Record, entry: Entry): boolean {
+  if (!entry.confirmed) return false;
+  if (!record.confirmed) return !(kind === 'tables' && entry.adopted);
+  const isAnother = entry.owner !== record.owner;
+  return kind !== 'tables' && !entry.adopted && isAnother && record.adopted;
 }
 
 /** A table of connections. */
@@ -75,7 +101,7 @@ export class Book {
   ) {}
 
   tick(now: number): number {
-    return Math.floor(now / TICK_MS);
+    return Math.floor(nanoseconds(now) / TICK_NS);
   }
 
   find(key: string, now: number): Entry | undefined {
@@ -91,21 +117,26 @@ export class Book {
     return [...this.byKey.values()];
   }
 
-  /** `at`: when the packet was received. */
-  enter(packet: PlanePacket, owner: number, at: number, reopened: boolean): void {
-    const tick = this.tick(at);
+  /** Ticks: when the packet was received, and when its connection was opened. */
+  enter(
+    packet: PlanePacket,
+    owner: number,
+    { seen, opened, reopened }: { seen: number; opened: number; reopened: boolean },
+  ): void {
+    const status = firstStatus(packet.kind);
     this.put({
       key: packet.key,
       tuple: packet.tuple,
       owner,
-      status: firstStatus(packet.kind),
-      opened: tick,
-      seen: tick,
+      status,
+      opened,
+      seen,
       midstream: packet.kind !== 'syn' && packet.kind !== 'datagram',
       reopened,
       adopted: false,
       concluded: false,
       imported: false,
+      closedHere: status === STATUS.CLOSING,
       answered: false,
       confirmed: false,
     });
@@ -120,7 +151,6 @@ export class Book {
 
   erase(entry: Entry): void {
     this.byKey.delete(entry.key);
-    this.contested.delete(entry.key);
   }
 
   expire(now: number): void {
@@ -130,36 +160,42 @@ export class Book {
   }
 
   /** Its node has died, and its client has not been told so yet. */
-  isOrphan(entry: Entry): boolean {
+  private isOrphan(entry: Entry): boolean {
     const { adopted, status, tuple } = entry;
     return adopted && status !== STATUS.CLOSING && tuple.protocol === 'tcp';
   }
 
-  /** Whoever owns it now answers the packet, received at `at`, with a reset, if it was the dead's. */
-  end(entry: Entry, at: number): void {
+  /** A packet of a known connection. */
+  follow(entry: Entry, kind: PacketKind, tick: number): void {
+    if (!this.isOrphan(entry) || kind !== 'data') {
+      nextStatus(entry, kind, tick);
+      return;
+    }
+    // Whoever owns it now answers with a reset, if it was the dead node's.
     entry.status = STATUS.CLOSING;
-    entry.seen = Math.max(entry.seen, this.tick(at));
-    entry.imported = false;
+    entry.seen = Math.max(entry.seen, tick);
+    entry.imported = true;
+    entry.closedHere = true;
     entry.concluded = true;
   }
 
   /**
    * It has closed, or died with its node, and its key may be another connection's. Not when only a
-   * list says that it has closed, and the SYN, received at `at`, came before: then that is this
+   * list says that it has closed, and the SYN, received at `tick`, came before: then that is this
    * connection's, the first or a repetition, and this node is behind.
    */
-  isFree(entry: Entry, at: number): boolean {
+  isFree(entry: Entry, tick: number): boolean {
     if (this.isOrphan(entry)) return true;
     if (entry.status !== STATUS.CLOSING) return false;
-    return !entry.imported || this.tick(at) > entry.seen + CLOSED_APART_TICKS;
+    return !entry.imported || entry.closedHere || tick > entry.seen + CLOSED_APART_TICKS;
   }
 
   /**
    * It has closed, and its client was silent for so long that it may have taken the same addresses
    * and ports again.
    */
-  isLeft({ status, seen }: Entry, at: number): boolean {
-    return status === STATUS.CLOSING && this.tick(at) > seen + TAKEN_AGAIN_TICKS;
+  isLeft({ status, seen }: Entry, tick: number): boolean {
+    return status === STATUS.CLOSING && tick > seen + TAKEN_AGAIN_TICKS;
   }
 
   /** Whether its owner has taken the connection is not known, and did perhaps not. */
@@ -202,17 +238,18 @@ export class Book {
     const entry = this.find(record.key, now);
     // Of its own connections a node knows best: somebody's guess makes none.
     if (record.owner === this.self && !record.confirmed && entry?.owner !== this.self) return;
-    const isLater = entry !== undefined && isLaterLife(record, entry);
-    if (!entry || (isLater && (entry.owner !== this.self || entry.status === STATUS.CLOSING))) {
-      this.contested.delete(record.key);
-      this.put({ ...record, imported: true, answered: false });
-    } else if (isLaterLife(entry, record)) {
-      // It tells of an earlier connection.
-    } else {
-      if (entry.concluded) this.reconsider(entry, record, kind);
-      const believed = this.believes(kind, record, entry);
-      this.join(entry, believed ? record : { ...record, owner: entry.owner }, kind);
+    if (!entry) {
+      if (!this.isOver(record, now)) this.take(record);
+    } else if (isLaterLife(record, entry) && !isSameEnd(record, entry)) {
+      const isOpen = entry.owner === this.self && entry.status !== STATUS.CLOSING;
+      if (!isOpen || this.believes(kind, record, entry)) this.take(record);
+    } else if (!isLaterLife(entry, record)) {
+      this.join(entry, record, kind);
     }
+  }
+
+  private take(record: Record): void {
+    this.put({ ...record, imported: true, closedHere: false, answered: false });
   }
 
   /** Whether a list of this kind may change the owner of a connection that is known. */
@@ -230,43 +267,63 @@ export class Book {
    * its owner says so, or the members' tables. Who returns does not know what became of it.
    */
   private reconsider(entry: Entry, record: Record, kind: ListKind): void {
-    if (record.concluded) return;
+    if (isConcluded(record)) return;
     const goesOn = record.status !== STATUS.CLOSING;
     if (goesOn && (kind === 'own' || !isKept(record, kind === 'tables'))) return;
     entry.concluded = false;
-    entry.imported = true;
-    if (goesOn) entry.status = STATUS.ESTABLISHED;
+    entry.closedHere = false;
+    if (goesOn) {
+      entry.status = STATUS.ESTABLISHED;
+      entry.seen = Math.max(entry.seen, record.seen);
+    } else {
+      entry.adopted = false;
+    }
   }
 
   /** The same connection, seen by two nodes. */
   private join(entry: Entry, record: Record, kind: ListKind): void {
-    // Before what the record says is taken over.
-    const kept = isKept(entry, entry.owner === this.self && kind !== 'tables');
-    // What somebody noted does not weigh more than what the owner itself has said.
-    // Except what this node only inherited before it came: there the tables know better.
-    const isOutdated = kind === 'tables' && entry.adopted;
-    if (record.confirmed || !entry.confirmed || isOutdated) {
-      const isTaken = (record.confirmed || kind === 'tables') && !record.adopted;
-      if (entry.owner !== record.owner) entry.adopted = record.adopted;
-      else if (isTaken) entry.adopted = false;
-      entry.owner = record.owner;
-      entry.confirmed = record.confirmed;
-    }
-    entry.seen = Math.max(entry.seen, record.seen);
     entry.opened = Math.min(entry.opened, record.opened);
-    entry.reopened ||= record.reopened;
-    // Who pulls the tables was away, and may have missed packets.
+    if (isConcluded(entry)) this.reconsider(entry, record, kind);
+    const isAnother = entry.owner !== record.owner;
+    const isRight = !isAnother || this.believes(kind, record, entry);
+    const counts = isRight && !isOutweighed(kind, record, entry);
+    // Who pulls the tables was away, and may have missed packets. Otherwise a node that has seen
+    // all of a connection learns from lists only whose it is.
     const missed = kind === 'tables' && record.status > entry.status;
-    if (!missed && !entry.midstream && !entry.imported && !entry.concluded) return;
-    entry.imported ||= missed;
-    const isOver = record.status > entry.status && record.concluded;
-    if (isOver) entry.concluded = !kept;
-    const status = isOver && kept ? STATUS.ESTABLISHED : record.status;
-    entry.status = Math.max(entry.status, status);
-    entry.midstream &&= record.midstream;
+    if (missed || entry.midstream || entry.imported) {
+      this.complete(entry, record, kind, isAnother && counts);
+    }
+    if (!counts) return;
+    if (isAnother) {
+      entry.adopted = record.adopted;
+      entry.confirmed = record.confirmed;
+    } else {
+      // To whoever says so it was never a dead node's.
+      if ((record.confirmed || kind === 'tables') && !record.adopted) entry.adopted = false;
+      entry.confirmed ||= record.confirmed;
+    }
+    entry.owner = record.owner;
   }
 
-  private isOver(entry: Entry, now: number): boolean {
+  /** What the record knows more of the connection; `taken`: its owner is another from now on. */
+  private complete(entry: Entry, record: Record, kind: ListKind, taken: boolean): void {
+    entry.imported = true;
+    entry.midstream &&= record.midstream;
+    entry.reopened ||= record.reopened;
+    entry.seen = Math.max(entry.seen, record.seen);
+    let { status } = record;
+    if (isConcluded(record)) {
+      if (!taken && isKept(entry, entry.owner === this.self && kind !== 'tables')) {
+        status = STATUS.ESTABLISHED;
+      } else if (entry.status !== STATUS.CLOSING) {
+        entry.concluded = true;
+        entry.adopted = true;
+      }
+    }
+    entry.status = Math.max(entry.status, status);
+  }
+
+  private isOver(entry: Record, now: number): boolean {
     const timeouts = entry.tuple.protocol === 'tcp' ? this.tcpTimeouts : UDP_TIMEOUTS;
     const ticks = (timeouts[entry.status] ?? 0) * 10;
     return this.tick(now) - entry.seen >= ticks;

@@ -26,6 +26,8 @@ import type {
 // Small tables begin sooner; a run has some thousand connections at most.
 const CAPACITY = 4096;
 const LIST_BLOCK = 64;
+const TICK_NS = 100_000_000;
+const STATUS_NAMES = ['OPENING', 'ESTABLISHED', 'CLOSING'] as const;
 const FRAMES_MAX = 4096;
 // Seconds, of UDP, ICMP, SCTP and others, by status.
 const OTHER_TIMEOUTS = [30, 120, 30, 30, 30, 30, 30, 7440, 20, 30, 600, 30] as const;
@@ -48,6 +50,7 @@ export class NativePlane implements Plane {
         nodes: 0xffff,
         self,
         addresses: clusterAddresses(),
+        linkAddresses: [],
         bothDirections: false,
         sampleEvery: 0,
         fragments: { held: 16, heldBytes: 65_536, holdSeconds: 1 },
@@ -68,7 +71,15 @@ export class NativePlane implements Plane {
   private native(criteria: PlaneCriteria): NativeCriteria {
     const { self, tracking } = this.options;
     const { epoch, owners, distribution } = criteria;
-    return { distribution: distribution.native, epoch, self, owners, tracking, monitoring: true };
+    return {
+      distribution: distribution.native,
+      epoch,
+      self,
+      owners,
+      tracking,
+      monitoring: true,
+      forwards: false,
+    };
   }
 
   private toCome(transition: PlaneTransition): NativeTransition {
@@ -146,7 +157,8 @@ export class NativePlane implements Plane {
     this.node.importList(records, senderNow, Uint16Array.from(owners), kind);
   }
 
-  entries(_now: number): PlaneEntry[] {
+  entries(now: number): PlaneEntry[] {
+    const tick = Math.floor(nanoseconds(now) / TICK_NS);
     const entries: PlaneEntry[] = [];
     let cursor = 0n;
     do {
@@ -154,11 +166,19 @@ export class NativePlane implements Plane {
       cursor = list.cursor;
       for (const record of readAll(list.records, RECORD_BYTES, readRecord)) {
         const { protocol, client, server, owner, status } = record;
+        const { openedTick: opened, lastSeenTick: seen } = record;
+        if (tick - seen >= this.timeout(protocol, status)) continue;
         const key = `${protocol} [${client.address}]:${client.port}>${server.port}`;
-        entries.push({ key, owner, status });
+        entries.push({ key, owner, status, opened, seen });
       }
     } while (cursor !== 0n);
     return entries;
+  }
+
+  /** Ticks. */
+  private timeout(protocol: string, status: PlaneEntry['status']): number {
+    const seconds = protocol === 'tcp' ? this.options.timeouts : OTHER_TIMEOUTS;
+    return (seconds[STATUS_NAMES.indexOf(status)] as number) * 10;
   }
 
   held(): number {

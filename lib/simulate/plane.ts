@@ -53,6 +53,9 @@ export interface PlaneEntry {
   /** Node index. */
   readonly owner: number;
   readonly status: 'OPENING' | 'ESTABLISHED' | 'CLOSING';
+  /** Ticks: when it was opened, and when its last packet came. */
+  readonly opened: number;
+  readonly seen: number;
 }
 
 /** What a plane was made with. */
@@ -90,7 +93,7 @@ export interface Plane {
   exportList(kind: ListKind, to: number, from: unknown, now: number): PlaneList;
   /** `owners`: this node's index for each of the sender's. What is believed depends on the kind. */
   importList(list: PlaneList, kind: ListKind, owners: readonly number[], now: number): void;
-  /** Everything in the table, for those who look on. */
+  /** What is in the table and not over, for those who look on. */
   entries(now: number): PlaneEntry[];
   /** Packets that wait, and connections that are contested. */
   held(): number;

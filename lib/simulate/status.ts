@@ -17,7 +17,7 @@ export function nextStatus(entry: Entry, kind: PacketKind, tick: number): void {
   entry.seen = Math.max(entry.seen, tick);
   if (kind === 'fin' || kind === 'reset') {
     entry.status = STATUS.CLOSING;
-    entry.imported = false;
+    entry.closedHere = true;
     entry.concluded = false;
   } else if (kind !== 'syn' && entry.status === STATUS.OPENING) {
     entry.status = STATUS.ESTABLISHED;

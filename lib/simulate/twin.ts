@@ -1,5 +1,7 @@
 import type { ListKind } from '../protocol/index.js';
 import { Book, type Entry, type Record } from './book.js';
+import { nanoseconds } from './clock.js';
+import { LeftPackets, type Received } from './left.js';
 import type {
   Plane,
   PlaneCriteria,
@@ -9,21 +11,19 @@ import type {
   PlanePacket,
   PlaneTransition,
 } from './plane.js';
-import { nextStatus, STATUS } from './status.js';
+import { STATUS } from './status.js';
 
 // The plain twin of the native data plane: the decision of section 2 of the design and the table of
 // docs/decisions/cluster-protocol.md, over a Map. Written from those pages, not from the C++.
+//
+// Deadlines: a packet is decided by the connections that were there when it was received; lists,
+// adoption and what is answered late go by the connections that are there now. age() removes what
+// is over by now: a packet that had been received before, and is decided after, comes too late.
 
 const STATUS_NAMES = ['OPENING', 'ESTABLISHED', 'CLOSING'] as const;
-const RECALL_MS = 1500;
-const RECALL_MAX = 1024;
 const LIST_BLOCK = 32;
-
-interface Received {
-  readonly packet: PlanePacket;
-  /** When it came; it may be decided much later. */
-  readonly at: number;
-}
+// A node that is behind by more has no lease, and a time further back is none.
+const BEHIND_MS_MAX = 5000;
 
 interface Waiting extends Received {
   readonly since: number;
@@ -43,14 +43,15 @@ interface Verdict {
   readonly contested: boolean;
 }
 
-function isOpening(packet: PlanePacket): boolean {
-  return packet.kind === 'syn' || packet.kind === 'datagram';
+/** How a connection began, besides its packet. */
+interface Beginning {
+  /** Ticks. */
+  readonly opened: number;
+  readonly reopened: boolean;
 }
 
-/** The newest ones are kept. */
-function keep(list: Received[], received: Received): void {
-  list.push(received);
-  if (list.length > RECALL_MAX) list.shift();
+function isOpening(packet: PlanePacket): boolean {
+  return packet.kind === 'syn' || packet.kind === 'datagram';
 }
 
 /** A data plane in plain JavaScript. */
@@ -64,9 +65,7 @@ export class TwinPlane implements Plane {
   private openUntil = Number.POSITIVE_INFINITY;
   private arrived: Received[] = [];
   private waiting: Waiting[] = [];
-  private left: Received[] = [];
-  /** Opening packets that were this node's to answer, but came when it had no lease. */
-  private refused: Received[] = [];
+  private readonly left = new LeftPackets();
   private delivered: number[] = [];
 
   constructor(private readonly options: PlaneOptions) {
@@ -80,50 +79,62 @@ export class TwinPlane implements Plane {
   }
 
   turn(now: number): number[] {
+    this.answerRefused(now);
     const packets = this.arrived;
     this.arrived = [];
-    for (const { packet, at } of packets) this.decide(packet, at, now);
+    for (const { packet, at } of packets) {
+      this.decide({ packet, at: Math.min(now, Math.max(at, now - BEHIND_MS_MAX)) }, now);
+    }
     return this.taken();
   }
 
   age(now: number): void {
+    this.expireWaiting(now);
     this.book.expire(now);
-    const waiting = this.waiting;
-    this.waiting = [];
-    for (const one of waiting) {
-      if (now - one.since < this.options.holdMs) this.waiting.push(one);
-      else this.noteInVain(one, now);
-    }
+  }
+
+  private expireWaiting(now: number): void {
+    const isOver = ({ since }: Waiting): boolean =>
+      nanoseconds(now) - nanoseconds(since) >= this.options.holdMs * 1e6;
+    const over = this.waiting.filter(isOver);
+    this.waiting = this.waiting.filter((one) => !isOver(one));
+    for (const one of over) this.noteInVain(one);
   }
 
   /** What has waited in vain is the loser's, as it is for those who hold nothing. */
-  private noteInVain({ packet, at }: Waiting, now: number): void {
-    const entry = this.book.find(packet.key, now);
-    if (entry) {
-      nextStatus(entry, packet.kind, this.book.tick(at));
-      return;
+  private noteInVain({ packet, at }: Waiting): void {
+    const entry = this.book.find(packet.key, at);
+    const { old } = this.ownersOf(packet);
+    const tick = this.book.tick(at);
+    if (entry) this.book.follow(entry, packet.kind, tick);
+    else if (old !== this.self && this.options.tracking === 'observe') {
+      this.book.enter(packet, old, { seen: tick, opened: tick, reopened: false });
     }
-    this.book.enter(packet, this.ownersOf(packet).old, at, false);
+  }
+
+  private isLeaseOver(now: number): boolean {
+    return nanoseconds(now) >= nanoseconds(this.openUntil);
   }
 
   setOpenUntil(until: number, now: number): number[] {
     this.openUntil = until;
-    if (until === 0) this.refused = [];
-    else if (now <= until) this.answerRefused(now);
+    if (until === 0) this.left.take(now, ({ owner }) => owner === this.self);
+    this.answerRefused(now);
     return this.taken();
   }
 
   /** Nobody else has answered what was this node's all the time: its life is not over. */
   private answerRefused(now: number): void {
-    const { refused } = this;
-    this.refused = [];
-    for (const received of refused) {
+    if (this.isLeaseOver(now)) return;
+    for (const received of this.left.take(now, ({ owner }) => owner === this.self)) {
       const { packet, at } = received;
-      if (now - at > RECALL_MS) continue;
       const entry = this.book.find(packet.key, now);
+      const tick = this.book.tick(at);
       const verdict = this.verdict(packet);
       if (entry) this.answerAgain(received, entry);
-      else if (verdict.owner === this.self) this.decideUnknown(received, verdict, false, now);
+      else if (verdict.owner === this.self) {
+        this.decideUnknown(received, verdict, { opened: tick, reopened: false }, now);
+      }
     }
   }
 
@@ -132,19 +143,28 @@ export class TwinPlane implements Plane {
     const isOpening = entry.status === STATUS.OPENING && !entry.adopted;
     const isOfThisLife = this.book.tick(at) >= entry.opened - 1;
     if (entry.owner !== this.self || !isOpening || !isOfThisLife) return;
-    nextStatus(entry, packet.kind, this.book.tick(at));
+    this.book.follow(entry, packet.kind, this.book.tick(at));
     this.delivered.push(packet.id);
   }
 
   /** What another answers by now stays that one's. */
-  private forgetRefused(): void {
-    this.refused = this.refused.filter(({ packet }) => this.verdict(packet).owner === this.self);
+  private forgetRefused(now: number): void {
+    this.left.take(
+      now,
+      ({ packet, owner }) => owner === this.self && this.verdict(packet).owner !== this.self,
+    );
   }
 
   prepare(to: PlaneTransition, now: number): number[] {
-    const delivered = this.discardHeld(now);
-    this.progress = { to, holding: false, released: false, acquired: new Set() };
-    return delivered;
+    this.prepares(to, false, now);
+    return this.taken();
+  }
+
+  /** What an abandoned transition left waiting is decided, or waits, by this one. */
+  private prepares(to: PlaneTransition, holding: boolean, now: number): void {
+    if (this.progress?.to.epoch === to.epoch) return;
+    this.progress = { to, holding, released: false, acquired: new Set() };
+    this.resolve(now);
   }
 
   hold(): number[] {
@@ -154,8 +174,9 @@ export class TwinPlane implements Plane {
 
   release(now: number): number[] {
     const delivered = this.turn(now);
-    if (this.progress) this.progress.released = true;
-    this.forgetRefused();
+    if (!this.progress) return delivered;
+    this.progress.released = true;
+    this.forgetRefused(now);
     return delivered;
   }
 
@@ -163,41 +184,63 @@ export class TwinPlane implements Plane {
     const { progress } = this;
     if (!progress) return [];
     for (const loser of from) progress.acquired.add(loser);
-    this.resolve(now, (packet) => from.includes(this.ownersOf(packet).old));
+    this.resolve(now);
     return this.taken();
   }
 
   takeover(to: PlaneTransition, now: number): number[] {
-    const delivered = this.prepare(to, now);
-    this.hold();
-    return delivered;
+    this.prepares(to, true, now);
+    return this.taken();
   }
 
   install(criteria: PlaneCriteria, now: number): number[] {
+    this.expireWaiting(now);
     if (this.progress?.to.epoch === criteria.epoch) this.before = this.criteria;
     this.criteria = criteria;
     this.progress = null;
-    this.forgetRefused();
-    return this.discardHeld(now);
+    this.forgetRefused(now);
+    this.resolve(now);
+    return this.taken();
   }
 
   adopt(dead: readonly number[], now: number): number[] {
-    const view =
-      this.progress && this.progress.to.dead.length > 0 ? this.progress.to : this.criteria;
-    const heir = (entry: Entry): number => this.bucketOwner(view, entry);
-    const recent = this.left.filter(({ at }) => now - at <= RECALL_MS);
-    for (const { packet } of recent) {
-      const entry = this.book.find(packet.key, now);
-      if (!entry || entry.status !== STATUS.OPENING || !dead.includes(entry.owner)) continue;
-      if (heir(entry) !== this.self) continue;
-      // All of them at once: the entry is then no longer a dead node's.
-      this.deliverOpenings(recent, entry);
-      this.book.answer(entry);
-    }
+    if (!this.isLeaseOver(now)) this.recall(dead, now);
     for (const entry of this.book.all(now)) {
-      if (dead.includes(entry.owner)) this.book.adopt(entry, heir(entry));
+      const heir = this.heir(entry);
+      if (dead.includes(entry.owner) && heir !== entry.owner) this.book.adopt(entry, heir);
     }
     return this.taken();
+  }
+
+  /** Answers what was left to the dead of late, where the connection is still opening. */
+  private recall(dead: readonly number[], now: number): void {
+    for (const received of this.left.take(now, ({ owner }) => dead.includes(owner))) {
+      const { packet, at } = received;
+      const entry = this.book.find(packet.key, now);
+      if (!entry) this.recallUntracked(received, dead, now);
+      // An earlier connection may have had the same addresses and ports.
+      if (!entry || this.book.tick(at) < entry.opened - 1) continue;
+      if (entry.status !== STATUS.OPENING) continue;
+      const isTaken = entry.owner === this.self;
+      if (!isTaken && (!dead.includes(entry.owner) || this.heir(entry) !== this.self)) continue;
+      if (!isTaken) this.book.answer(entry);
+      this.delivered.push(packet.id);
+    }
+  }
+
+  /** Who notes only its own connections decides as if the dead had released already. */
+  private recallUntracked(received: Received, dead: readonly number[], now: number): void {
+    if (this.options.tracking === 'observe') return;
+    const { progress } = this;
+    const acquired = new Set(progress?.acquired);
+    for (const node of dead) progress?.acquired.add(node);
+    this.decide(received, now, true);
+    if (progress) this.progress = { ...progress, acquired };
+  }
+
+  private heir(entry: Entry): number {
+    const isTakeover = this.progress !== null && this.progress.to.dead.length > 0;
+    return this.bucketOwner(isTakeover ? (this.progress as Progress).to : this.criteria, entry);
   }
 
   clearContested(): void {
@@ -206,6 +249,7 @@ export class TwinPlane implements Plane {
   }
 
   exportList(kind: ListKind, to: number, from: unknown, now: number): PlaneList {
+    this.age(now);
     const after = typeof from === 'number' ? from : 0;
     const wanted = this.wanted(kind, to, now).filter(({ serial }) => serial > after);
     const block = wanted.slice(0, LIST_BLOCK);
@@ -220,6 +264,7 @@ export class TwinPlane implements Plane {
   }
 
   importList(list: PlaneList, kind: ListKind, owners: readonly number[], now: number): void {
+    this.age(now);
     for (const record of list.records as readonly Record[]) {
       const owner = owners[record.owner] ?? record.owner;
       this.book.merge({ ...record, owner }, list.now, kind, now);
@@ -227,8 +272,8 @@ export class TwinPlane implements Plane {
   }
 
   entries(now: number): PlaneEntry[] {
-    return this.book.all(now).map(({ key, owner, status }) => {
-      return { key, owner, status: STATUS_NAMES[status] ?? 'OPENING' };
+    return this.book.all(now).map(({ key, owner, status, opened, seen }) => {
+      return { key, owner, status: STATUS_NAMES[status] ?? 'OPENING', opened, seen };
     });
   }
 
@@ -244,14 +289,6 @@ export class TwinPlane implements Plane {
     const { delivered } = this;
     this.delivered = [];
     return delivered;
-  }
-
-  private deliverOpenings(recent: readonly Received[], { key, opened }: Entry): void {
-    for (const { packet, at } of recent) {
-      // An earlier connection may have had the same addresses and ports.
-      const isOfThisLife = this.book.tick(at) >= opened - 1;
-      if (packet.key === key && isOfThisLife) this.delivered.push(packet.id);
-    }
   }
 
   private bucketOwner(
@@ -285,34 +322,47 @@ export class TwinPlane implements Plane {
   }
 
   /** `waited`: it was held; what has closed its connection meanwhile came after it. */
-  private decide(packet: PlanePacket, at: number, now: number, waited = false): void {
-    let entry = this.book.find(packet.key, now);
-    let reopened = false;
-    if (entry && packet.kind === 'syn' && !waited && this.book.isFree(entry, at)) {
+  private decide(received: Received, now: number, waited = false): void {
+    const { packet, at } = received;
+    const tick = this.book.tick(at);
+    let entry = this.book.find(packet.key, at);
+    let how: Beginning = { opened: tick, reopened: false };
+    if (entry && packet.kind === 'syn' && !waited && this.book.isFree(entry, tick)) {
       this.book.erase(entry);
       entry = undefined;
-      reopened = true;
+      how = { opened: tick, reopened: true };
     }
-    if (entry && isOpening(packet) && this.book.isGuess(entry)) {
-      entry = this.guessAgain(entry, packet);
+    if (entry && isOpening(packet) && this.isDecidedAnew(entry, packet)) {
+      // It is not another connection by that: the others know it since its first packet.
+      how = { opened: Math.min(entry.opened, tick), reopened: entry.reopened };
+      this.book.erase(entry);
+      entry = undefined;
     }
-    if (entry) {
-      // Past its lease this node may have been declared dead: what comes anew, what it has only
-      // inherited, and what may have been opened while it saw nothing, is another's to answer.
-      if (entry.owner === this.self && now > this.openUntil && this.book.isLeft(entry, at)) return;
-      if (this.book.isOrphan(entry) && packet.kind === 'data') this.book.end(entry, at);
-      else nextStatus(entry, packet.kind, this.book.tick(at));
-      const isInherited = entry.adopted && !entry.answered;
-      const isRefused = now > this.openUntil && (packet.kind === 'syn' || isInherited);
-      if (entry.owner !== this.self || isRefused) return;
-      this.delivered.push(packet.id);
-      entry.answered = packet.kind === 'datagram';
-      return;
+    if (entry) this.decideKnown(entry, packet, tick, now);
+    else {
+      const verdict = this.verdict(packet);
+      if (verdict.hold) this.wait(received, now);
+      else this.decideUnknown(received, verdict, how, now);
+      if (!waited && this.isLeaseOver(now)) this.keepRefused(received);
     }
-    const verdict = this.verdict(packet);
-    if (verdict.hold) this.waiting.push({ packet, at, since: now });
-    else this.decideUnknown({ packet, at }, verdict, reopened, now);
-    if (!waited && now > this.openUntil) this.keepRefused({ packet, at });
+  }
+
+  private wait(received: Received, now: number): void {
+    this.expireWaiting(now);
+    this.waiting.push({ ...received, since: now });
+  }
+
+  private decideKnown(entry: Entry, packet: PlanePacket, tick: number, now: number): void {
+    const isOwn = entry.owner === this.self;
+    const isInherited = entry.adopted && !entry.answered;
+    // Past its lease this node may have been declared dead: what comes anew, what it has only
+    // inherited, and what may have been opened while it saw nothing, is another's to answer.
+    const isRefused = isOwn && this.isLeaseOver(now);
+    if (isRefused && this.book.isLeft(entry, tick)) return;
+    this.book.follow(entry, packet.kind, tick);
+    if (!isOwn || (isRefused && (packet.kind === 'syn' || isInherited))) return;
+    this.delivered.push(packet.id);
+    if (isInherited && packet.kind === 'datagram') entry.answered = true;
   }
 
   /** Not what was another's before, and may be noted as that one's: the others were not told. */
@@ -321,32 +371,27 @@ export class TwinPlane implements Plane {
     const { owner, hold } = this.verdict(packet);
     const isOwn = owner === this.self && !hold && this.ownersOf(packet).old === this.self;
     const gained = this.before !== null && this.bucketOwner(this.before, packet) !== this.self;
-    if (isOpening(packet) && this.openUntil > 0 && isOwn && !gained) keep(this.refused, received);
+    if (!isOpening(packet) || this.openUntil === 0 || !isOwn || gained) return;
+    this.left.keep(received, this.self);
   }
 
-  /** The entry, when its owner is still the one who should take the connection. */
-  private guessAgain(entry: Entry, packet: PlanePacket): Entry | undefined {
+  /** Nobody here knows whether the noted owner has taken it, and it should be another by now. */
+  private isDecidedAnew(entry: Entry, packet: PlanePacket): boolean {
+    if (!this.book.isGuess(entry)) return false;
     const { owner, hold } = this.verdict(packet);
+    if (hold || owner === this.self) return true;
     // A SYN comes again when nobody has answered; a datagram comes again in any case.
-    if (packet.kind !== 'syn' && owner !== this.self && !hold) return entry;
-    if (owner === entry.owner && !hold && this.isTracked(packet)) return entry;
-    this.book.erase(entry);
-    return undefined;
+    return packet.kind === 'syn' && (owner !== entry.owner || !this.isTracked(packet));
   }
 
-  private decideUnknown(
-    received: Received,
-    verdict: Verdict,
-    reopened: boolean,
-    now: number,
-  ): void {
+  private decideUnknown(received: Received, verdict: Verdict, how: Beginning, now: number): void {
     const { packet, at } = received;
     const mine = verdict.owner === this.self;
-    if (mine && now > this.openUntil) return;
+    if (mine && this.isLeaseOver(now)) return;
     if (mine) this.delivered.push(packet.id);
-    else if (isOpening(packet)) keep(this.left, received);
+    else if (isOpening(packet)) this.left.keep(received, verdict.owner);
     if (!mine && !this.isTracked(packet)) return;
-    this.book.enter(packet, verdict.owner, at, reopened);
+    this.book.enter(packet, verdict.owner, { ...how, seen: this.book.tick(at) });
     if (verdict.contested) this.book.contested.add(packet.key);
   }
 
@@ -357,22 +402,23 @@ export class TwinPlane implements Plane {
     return next === this.self && old !== next;
   }
 
-  /** Decides what waits and is chosen, in the order in which it came. */
-  private resolve(now: number, chosen: (packet: PlanePacket) => boolean): void {
-    this.age(now);
-    const waiting = this.waiting;
+  /** Decides what waits, in the order in which it came; what is still to be held goes on. */
+  private resolve(now: number): void {
+    this.expireWaiting(now);
+    const { waiting } = this;
     this.waiting = [];
     for (const one of waiting) {
-      if (chosen(one.packet)) this.decide(one.packet, one.at, now, true);
-      else this.waiting.push(one);
+      if (this.isHeld(one)) this.waiting.push(one);
+      else this.decide(one, now, true);
     }
   }
 
-  /** A transition ends: what still waits is decided by the criteria alone. */
-  private discardHeld(now: number): number[] {
-    this.progress = null;
-    this.resolve(now, () => true);
-    return this.taken();
+  private isHeld({ packet, at }: Waiting): boolean {
+    const entry = this.book.find(packet.key, at);
+    if (entry && !(isOpening(packet) && this.isDecidedAnew(entry, packet))) return false;
+    if (!this.verdict(packet).hold) return false;
+    if (entry) this.book.erase(entry);
+    return true;
   }
 
   private wanted(kind: ListKind, to: number, now: number): Entry[] {
@@ -384,7 +430,7 @@ export class TwinPlane implements Plane {
       if (kind === 'tables') return true;
       if (kind === 'own') return own;
       if (kind === 'moving') return old === this.self && next === to;
-      if (kind === 'released') return contested.has(entry.key) && next === to;
+      if (kind === 'released') return own && contested.has(entry.key) && next === to;
       if (kind === 'contested') return own && contested.has(entry.key);
       return own && (contested.has(entry.key) || dead.includes(old));
     });

@@ -1,9 +1,13 @@
 #include "addon/convert.h"
 
+#include "addon/dispatch.h"
+
 #include <sys/random.h>
 
 #include <cstdio>
 #include <cstring>
+
+#include "addon/convert_rules.h"
 
 namespace flowsieve::addon {
 namespace {
@@ -78,7 +82,81 @@ DistributionOptions to_distribution(const Napi::Object& from) {
            "received " +
                std::to_string(buckets) + ".");
   }
+  options.rules = to_rules(from.Get("rules"));
   return options;
+}
+
+std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& distribution) {
+  const auto owners = value.As<Napi::Uint16Array>();
+  if (owners.ElementLength() != distribution.owned_buckets()) {
+    refuse(value.Env(),
+           "Expected one owner for each of " + std::to_string(distribution.owned_buckets()) +
+               " buckets but received " + std::to_string(owners.ElementLength()) + ".");
+  }
+  std::vector<NodeIndex> owner(owners.Data(), owners.Data() + owners.ElementLength());
+  owner.resize(distribution.buckets_in_all(), kNobody);
+  return owner;
+}
+
+namespace {
+
+QuicConfig to_quic_config(const Napi::Object& from) {
+  QuicConfig config{.id = static_cast<uint8_t>(number(from, "id")),
+                    .server_id_length = static_cast<uint8_t>(number(from, "serverIdLength")),
+                    .nonce_length = static_cast<uint8_t>(number(from, "nonceLength")),
+                    .encodes_length = boolean(from, "encodesLength")};
+  const bool fits = config.server_id_length >= 1 && config.server_id_length <= kQuicServerIdMax &&
+                    config.nonce_length >= kQuicNonceMin &&
+                    config.server_id_length + config.nonce_length <= int{kQuicPlaintextMax};
+  if (config.id >= kQuicConfigs || !fits) {
+    refuse(from.Env(),
+           "Expected a QUIC-LB config id from 0 to 6 and lengths of at most 19 octets.");
+  }
+  const Napi::Value key = from.Get("key");
+  if (key.IsNull()) return config;
+  const auto bytes = key.As<Napi::Uint8Array>();
+  config.key.emplace();
+  if (bytes.ByteLength() != config.key->size()) {
+    refuse(from.Env(), "Expected 16 bytes for the key of a QUIC-LB config but received " +
+                           std::to_string(bytes.ByteLength()) + ".");
+  }
+  std::memcpy(config.key->data(), bytes.Data(), config.key->size());
+  return config;
+}
+
+QuicServer to_quic_server(const Napi::Object& from) {
+  QuicServer server{.id = {}, .node = static_cast<NodeIndex>(number(from, "node"))};
+  const auto bytes = from.Get("serverId").As<Napi::Uint8Array>();
+  if (bytes.ByteLength() > server.id.size()) {
+    refuse(from.Env(), "Expected at most 15 bytes for a server id but received " +
+                           std::to_string(bytes.ByteLength()) + ".");
+  }
+  std::memcpy(server.id.data(), bytes.Data(), bytes.ByteLength());
+  return server;
+}
+
+}  // namespace
+
+QuicLbOptions to_quic(const Napi::Object& from) {
+  QuicLbOptions options;
+  const auto ports = from.Get("ports").As<Napi::Uint16Array>();
+  if (ports.ElementLength() > kQuicPortsMax) refuse(from.Env(), "Expected at most 16 QUIC ports.");
+  options.ports.assign(ports.Data(), ports.Data() + ports.ElementLength());
+  const auto configs = from.Get("configs").As<Napi::Array>();
+  for (uint32_t i = 0; i < configs.Length(); ++i) {
+    options.configs.push_back(to_quic_config(configs.Get(i).As<Napi::Object>()));
+  }
+  const auto servers = from.Get("servers").As<Napi::Array>();
+  for (uint32_t i = 0; i < servers.Length(); ++i) {
+    options.servers.push_back(to_quic_server(servers.Get(i).As<Napi::Object>()));
+  }
+  return options;
+}
+
+const char* quic_id_name(QuicId id) {
+  static constexpr const char* kNames[] = {"none",         "node",   "clientChosen",
+                                           "unconfigured", "length", "nobody"};
+  return kNames[static_cast<size_t>(id)];
 }
 
 Criteria to_criteria(const Napi::Object& from) {
@@ -87,15 +165,39 @@ Criteria to_criteria(const Napi::Object& from) {
       .allocation = {}};
   criteria.allocation.epoch = number(from, "epoch");
   criteria.allocation.self = static_cast<NodeIndex>(number(from, "self"));
-  const auto owners = from.Get("owners").As<Napi::Uint16Array>();
-  if (owners.ElementLength() != criteria.distribution.options().buckets) {
-    refuse(from.Env(), "Expected one owner for each bucket but received " +
-                           std::to_string(owners.ElementLength()) + ".");
-  }
-  criteria.allocation.owner.assign(owners.Data(), owners.Data() + owners.ElementLength());
+  criteria.allocation.owner = to_owners(from.Get("owners"), criteria.distribution);
   criteria.tracking = text(from, "tracking") == "own" ? Tracking::kOwn : Tracking::kObserve;
   criteria.monitoring = boolean(from, "monitoring");
+  criteria.forwards = boolean(from, "forwards");
+  const Napi::Value quic = from.Get("quic");
+  if (quic.IsObject()) {
+    criteria.quic = std::make_shared<const QuicLb>(to_quic(quic.As<Napi::Object>()));
+  }
+  const Napi::Value dispatching = from.Get("dispatching");
+  if (dispatching.IsObject()) criteria.dispatching = to_dispatching(dispatching.As<Napi::Object>());
   return criteria;
+}
+
+Scope to_open_scope(const Napi::Array& link_addresses) {
+  if (link_addresses.Length() == 0) return Scope::of_everything();
+  std::vector<LinkAddress> all;
+  for (uint32_t i = 0; i < link_addresses.Length(); ++i) {
+    all.push_back(to_mac(link_addresses.Get(i)));
+  }
+  return Scope::of_gateway(std::move(all));
+}
+
+Reserved to_reserved(const Napi::Array& from) {
+  std::vector<Reservation> list;
+  for (uint32_t i = 0; i < from.Length(); ++i) {
+    const auto each = from.Get(i).As<Napi::Object>();
+    const std::vector<Address> address = to_addresses(each.Get("address"));
+    if (address.size() != 1) refuse(from.Env(), "Expected one address in a reservation.");
+    list.push_back({address[0], static_cast<uint16_t>(number(each, "firstPort")),
+                    static_cast<uint16_t>(number(each, "lastPort")),
+                    static_cast<NodeIndex>(number(each, "owner"))});
+  }
+  return Reserved(std::move(list));
 }
 
 WorkerOptions to_worker_options(const Napi::Object& from) {
@@ -123,10 +225,12 @@ WorkerOptions to_worker_options(const Napi::Object& from) {
   options.hold.hold_ns =
       static_cast<uint64_t>(from.Get("holdMs").As<Napi::Number>().DoubleValue() * 1e6);
   const Napi::Value addresses = from.Get("addresses");
-  options.scope =
-      addresses.IsNull() ? Scope::of_everything() : Scope::of_addresses(to_addresses(addresses));
+  options.scope = addresses.IsNull() ? to_open_scope(from.Get("linkAddresses").As<Napi::Array>())
+                                     : Scope::of_addresses(to_addresses(addresses));
   options.both_directions = boolean(from, "bothDirections");
   options.sample_every = number(from, "sampleEvery");
+  const Napi::Value by_owner = from.Get("countOwners");
+  options.table.by_owner = by_owner.IsBoolean() && by_owner.As<Napi::Boolean>();
   return options;
 }
 
@@ -222,6 +326,7 @@ Napi::Value vocabulary(const Napi::CallbackInfo& info) {
   made.Set("hashLayoutVersion", kHashLayoutVersion);
   made.Set("recordBytes", static_cast<uint32_t>(sizeof(Record)));
   made.Set("endedBytes", static_cast<uint32_t>(sizeof(Ended)));
+  made.Set("expectationBytes", static_cast<uint32_t>(sizeof(Expectation)));
   return made;
 }
 

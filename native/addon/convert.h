@@ -24,13 +24,23 @@ T value_or_throw(Napi::Env env, Result<T> result) {
   return std::move(result.value());
 }
 
-/// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets}
+/// {hash, key: Buffer(40), fields, sourcePrefixIpv4, …, symmetric, buckets, rules}
 DistributionOptions to_distribution(const Napi::Object& from);
-/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring}
+/// A Uint16Array with the owner of each bucket that has one; behind them, where `distribution` has
+/// it, stands the one of what is refused.
+std::vector<NodeIndex> to_owners(const Napi::Value& value, const Distribution& distribution);
+/// {ports: Uint16Array, configs: [{id, serverIdLength, nonceLength, encodesLength, key: Buffer(16) | null}],
+/// servers: [{serverId: Buffer, node}]}
+QuicLbOptions to_quic(const Napi::Object& from);
+/// {distribution, epoch, self, owners: Uint16Array, tracking, monitoring, forwards, quic?}
 Criteria to_criteria(const Napi::Object& from);
 /// {capacity, openingShare, timeouts: number[15] in seconds, nodes, self, addresses: Buffer | null,
-/// bothDirections, sampleEvery, fragments, holdBytes, holdMs}
+/// linkAddresses: string[] (without addresses: a gateway's), bothDirections, sampleEvery, fragments, holdBytes, holdMs}
 WorkerOptions to_worker_options(const Napi::Object& from);
+/// {address: Buffer(16), firstPort, lastPort, owner}[]
+Reserved to_reserved(const Napi::Array& from);
+/// none, node, clientChosen, …
+const char* quic_id_name(QuicId id);
 LinkType to_link_type(const Napi::Value& name);
 /// Sixteen bytes each.
 std::vector<Address> to_addresses(const Napi::Value& buffer);

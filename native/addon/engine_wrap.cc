@@ -1,7 +1,9 @@
 #include "addon/engine_wrap.h"
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 #include "addon/handover.h"
+#include "addon/reconcile.h"
 #include "addon/task.h"
 
 namespace flowsieve::addon {
@@ -12,6 +14,17 @@ LinkMode to_link_mode(const std::string& name) {
   return name == "none" ? LinkMode::kNone : LinkMode::kMulticast;
 }
 
+std::vector<GatewayNetwork> to_networks(const Napi::Array& from) {
+  std::vector<GatewayNetwork> networks;
+  for (uint32_t i = 0; i < from.Length(); ++i) {
+    const auto network = from.Get(i).As<Napi::Object>();
+    networks.push_back({network.Get("interface").As<Napi::String>().Utf8Value(),
+                        to_mac(network.Get("linkAddress")),
+                        to_addresses(network.Get("addresses"))});
+  }
+  return networks;
+}
+
 EngineOptions to_engine_options(const Napi::Object& from) {
   EngineOptions options;
   const auto worker = from.Get("worker").As<Napi::Object>();
@@ -19,9 +32,15 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   options.workers = std::max(1u, from.Get("workers").As<Napi::Number>().Uint32Value());
   options.interface = from.Get("interface").As<Napi::String>().Utf8Value();
   options.device = from.Get("device").As<Napi::String>().Utf8Value();
+  options.dispatch = from.Get("dispatch").ToBoolean();
   options.link = to_link_mode(from.Get("link").As<Napi::String>().Utf8Value());
   if (options.link != LinkMode::kNone) options.cluster_mac = to_mac(from.Get("linkAddress"));
-  options.addresses = to_addresses(worker.Get("addresses"));
+  const Napi::Value networks = from.Get("networks");
+  if (networks.IsArray()) {
+    options.networks = to_networks(networks.As<Napi::Array>());
+  } else {
+    options.addresses = to_addresses(worker.Get("addresses"));
+  }
   return options;
 }
 
@@ -33,21 +52,32 @@ Napi::Value undefined(Napi::Env env, std::monostate&) {
 
 Napi::Function EngineWrap::define(Napi::Env env) {
   using Self = EngineWrap;
-  return DefineClass(
-      env, "Engine",
-      {InstanceMethod<&Self::start>("start"), InstanceMethod<&Self::stop>("stop"),
-       InstanceMethod<&Self::close>("close"), InstanceMethod<&Self::announce>("announce"),
-       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
-       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
-       InstanceMethod<&Self::takeover>("takeover"),
-       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&Self::adopt>("adopt"),
-       InstanceMethod<&Self::clear_contested>("clearContested"),
-       InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"),
-       InstanceMethod<&Self::connections>("connections"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+  return DefineClass(env, "Engine",
+                     {InstanceMethod<&Self::start>("start"),
+                      InstanceMethod<&Self::stop>("stop"),
+                      InstanceMethod<&Self::close>("close"),
+                      InstanceMethod<&Self::announce>("announce"),
+                      InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+                      InstanceMethod<&Self::reserve>("reserve"),
+                      InstanceMethod<&Self::prepare>("prepare"),
+                      InstanceMethod<&Self::hold>("hold"),
+                      InstanceMethod<&Self::release>("release"),
+                      InstanceMethod<&Self::acquire>("acquire"),
+                      InstanceMethod<&Self::takeover>("takeover"),
+                      InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+                      InstanceMethod<&Self::adopt>("adopt"),
+                      InstanceMethod<&Self::clear_contested>("clearContested"),
+                      InstanceMethod<&Self::expect>("expect"),
+                      InstanceMethod<&Self::unexpect>("unexpect"),
+                      InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+                      InstanceMethod<&Self::expectations>("expectations"),
+                      InstanceMethod<&Self::export_list>("exportList"),
+                      InstanceMethod<&Self::import_list>("importList"),
+                      InstanceMethod<&Self::set_hops>("setHops"),
+                      InstanceMethod<&Self::set_active_until>("setActiveUntil"),
+                      InstanceMethod<&Self::connections>("connections"),
+                      InstanceMethod<&Self::reconcile>("reconcile"),
+                      InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
@@ -114,6 +144,12 @@ void EngineWrap::set_open_until(const Napi::CallbackInfo& info) {
   open_engine(info.Env())->set_open_until(to_uint64(info[0]));
 }
 
+Napi::Value EngineWrap::reserve(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [reserved = to_reserved(info[0].As<Napi::Array>())](Engine& engine) {
+    engine.reserve(reserved);
+  });
+}
+
 Napi::Value EngineWrap::prepare(const Napi::CallbackInfo& info) {
   return do_later(info.Env(), [transition = to_transition(info[0], self_)](Engine& engine) {
     engine.prepare(transition);
@@ -158,6 +194,33 @@ Napi::Value EngineWrap::clear_contested(const Napi::CallbackInfo& info) {
   return do_later(info.Env(), [](Engine& engine) { engine.clear_contested(); });
 }
 
+Napi::Value EngineWrap::expect(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(),
+      [expectation = to_expectation(info[0])](Engine& engine) {
+        return engine.expect(expectation);
+      },
+      from_outcome);
+}
+
+/// unexpect(owner, id)
+Napi::Value EngineWrap::unexpect(const Napi::CallbackInfo& info) {
+  const auto owner = static_cast<NodeIndex>(info[0].As<Napi::Number>().Uint32Value());
+  return ask_later(
+      info.Env(),
+      [owner, id = to_uint64(info[1])](Engine& engine) { return engine.unexpect(owner, id); },
+      [](Napi::Env env, bool was_there) { return Napi::Boolean::New(env, was_there); });
+}
+
+Napi::Value EngineWrap::clear_expectations(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [](Engine& engine) { engine.clear_expectations(); });
+}
+
+Napi::Value EngineWrap::expectations(const Napi::CallbackInfo& info) {
+  return ask_later(
+      info.Env(), [](Engine& engine) { return engine.expectations(); }, from_expectations);
+}
+
 Napi::Value EngineWrap::export_list(const Napi::CallbackInfo& info) {
   return ask_later(
       info.Env(),
@@ -177,6 +240,14 @@ Napi::Value EngineWrap::import_list(const Napi::CallbackInfo& info) {
       from_imported);
 }
 
+Napi::Value EngineWrap::set_hops(const Napi::CallbackInfo& info) {
+  return do_later(info.Env(), [hops = to_hops(info[0])](Engine& engine) { engine.set_hops(hops); });
+}
+
+void EngineWrap::set_active_until(const Napi::CallbackInfo& info) {
+  open_engine(info.Env())->set_active_until(to_uint64(info[0]));
+}
+
 /// connections(worker, cursor, limit)
 Napi::Value EngineWrap::connections(const Napi::CallbackInfo& info) {
   const uint32_t worker = info[0].As<Napi::Number>().Uint32Value();
@@ -186,6 +257,16 @@ Napi::Value EngineWrap::connections(const Napi::CallbackInfo& info) {
   return ask_later(
       info.Env(), [=](Engine& engine) { return engine.connections(worker, cursor, limit); },
       from_block);
+}
+
+Napi::Value EngineWrap::reconcile(const Napi::CallbackInfo& info) {
+  return Task<ReconcileReport>::run(
+      Value(),
+      [engine = open_engine(info.Env()),
+       options = to_reconcile_options(info[0].As<Napi::Object>())] {
+        return engine->reconcile(options);
+      },
+      [](Napi::Env env, ReconcileReport& report) { return from_reconcile_report(env, report); });
 }
 
 Napi::Value EngineWrap::snapshot(const Napi::CallbackInfo& info) {

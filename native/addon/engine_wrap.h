@@ -23,6 +23,7 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
 
   // The steps of a handover, and lists (engine/engine.h).
   void set_open_until(const Napi::CallbackInfo& info);
+  Napi::Value reserve(const Napi::CallbackInfo& info);
   Napi::Value prepare(const Napi::CallbackInfo& info);
   Napi::Value hold(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);
@@ -31,9 +32,16 @@ class EngineWrap : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value replace_criteria(const Napi::CallbackInfo& info);
   Napi::Value adopt(const Napi::CallbackInfo& info);
   Napi::Value clear_contested(const Napi::CallbackInfo& info);
+  Napi::Value expect(const Napi::CallbackInfo& info);
+  Napi::Value unexpect(const Napi::CallbackInfo& info);
+  Napi::Value clear_expectations(const Napi::CallbackInfo& info);
+  Napi::Value expectations(const Napi::CallbackInfo& info);
   Napi::Value export_list(const Napi::CallbackInfo& info);
   Napi::Value import_list(const Napi::CallbackInfo& info);
+  Napi::Value set_hops(const Napi::CallbackInfo& info);
+  void set_active_until(const Napi::CallbackInfo& info);
   Napi::Value connections(const Napi::CallbackInfo& info);
+  Napi::Value reconcile(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);
 
   template <typename Work>

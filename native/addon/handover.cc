@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "addon/convert.h"
+#include "addon/dispatch.h"
 
 namespace flowsieve::addon {
 namespace {
@@ -44,6 +45,7 @@ Napi::Value from_snapshot(Napi::Env env, const WorkerSnapshot& snapshot) {
   made.Set("samples", from_structs(env, snapshot.samples));
   made.Set("held", snapshot.held);
   made.Set("contested", static_cast<double>(snapshot.contested));
+  made.Set("nodes", from_nodes(env, snapshot.nodes));
   made.Set("audit", from_audit(env, snapshot.audit));
   return made;
 }
@@ -56,15 +58,10 @@ Transition to_transition(const Napi::Value& value, NodeIndex self) {
       .distribution = Distribution(to_distribution(from.Get("distribution").As<Napi::Object>())),
       .next = {.epoch = from.Get("epoch").As<Napi::Number>().Uint32Value(),
                .self = self,
-               .owner = to_owner_table(from.Get("owners"))},
+               .owner = {}},
       .dead = to_nodes(from.Get("dead")),
       .acquired = {}};
-  const uint32_t buckets = transition.distribution.options().buckets;
-  if (transition.next.owner.size() != buckets) {
-    refuse(value.Env(), "Expected one owner for each of " + std::to_string(buckets) +
-                            " buckets but received " +
-                            std::to_string(transition.next.owner.size()) + ".");
-  }
+  transition.next.owner = to_owners(from.Get("owners"), transition.distribution);
   return transition;
 }
 
@@ -131,6 +128,35 @@ ExportRequest to_export_request(const Napi::CallbackInfo& info, uint32_t workers
       .limit = info[4].As<Napi::Number>().Uint32Value()};
   check_worker(info.Env(), request.worker, workers);
   return request;
+}
+
+Expectation to_expectation(const Napi::Value& value) {
+  const auto bytes = value.As<Napi::Uint8Array>();
+  Expectation expectation;
+  if (bytes.ByteLength() == sizeof(Expectation)) {
+    std::memcpy(&expectation, bytes.Data(), sizeof(Expectation));
+    if (is_well_formed(expectation)) return expectation;
+  }
+  refuse(value.Env(), "Expected a well-formed expectation of 64 bytes but received " +
+                          std::to_string(bytes.ByteLength()) + " others.");
+}
+
+Napi::Value from_outcome(Napi::Env env, Expectations::Outcome outcome) {
+  static constexpr const char* kNames[] = {"done",  "full",  "nodeFull",
+                                           "masks", "taken", "malformed"};
+  return Napi::String::New(env, kNames[static_cast<size_t>(outcome)]);
+}
+
+Napi::Value from_expectations(Napi::Env env, const ExpectationList& list) {
+  auto matched = Napi::Float64Array::New(env, list.matched.size());
+  for (size_t i = 0; i < list.matched.size(); ++i) {
+    matched[i] = static_cast<double>(list.matched[i]);
+  }
+  auto made = Napi::Object::New(env);
+  made.Set("expectations", from_structs(env, list.expectations));
+  made.Set("matched", matched);
+  made.Set("now", list.now);
+  return made;
 }
 
 Napi::Value from_block(Napi::Env env, const RecordBlock& block) {

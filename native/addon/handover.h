@@ -39,6 +39,13 @@ struct ExportRequest {
 /// Refuses a kind that is none, and a worker that is not below `workers`.
 ExportRequest to_export_request(const Napi::CallbackInfo& info, uint32_t workers);
 
+/// A Buffer with one Expectation; refuses one that could not be.
+Expectation to_expectation(const Napi::Value& value);
+/// done, full, nodeFull, masks, taken or malformed
+Napi::Value from_outcome(Napi::Env env, Expectations::Outcome outcome);
+/// {expectations: Buffer, matched: Float64Array, now}
+Napi::Value from_expectations(Napi::Env env, const ExpectationList& list);
+
 /// {records: Buffer, cursor: bigint, now}
 Napi::Value from_block(Napi::Env env, const RecordBlock& block);
 /// {inserted, corrected, known, refused, full, evicted, disputed}

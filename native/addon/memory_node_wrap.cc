@@ -15,21 +15,28 @@ constexpr size_t kShownBytes = 128;
 
 Napi::Function MemoryNodeWrap::define(Napi::Env env) {
   using Self = MemoryNodeWrap;
-  return DefineClass(
-      env, "MemoryNode",
-      {InstanceMethod<&Self::push>("push"), InstanceMethod<&Self::turn>("turn"),
-       InstanceMethod<&Self::age>("age"), InstanceMethod<&Self::close>("close"),
-       InstanceAccessor<&Self::backlog>("backlog"),
-       InstanceMethod<&Self::set_open_until>("setOpenUntil"),
-       InstanceMethod<&Self::prepare>("prepare"), InstanceMethod<&Self::hold>("hold"),
-       InstanceMethod<&Self::release>("release"), InstanceMethod<&Self::acquire>("acquire"),
-       InstanceMethod<&Self::takeover>("takeover"),
-       InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
-       InstanceMethod<&Self::adopt>("adopt"),
-       InstanceMethod<&Self::clear_contested>("clearContested"),
-       InstanceMethod<&Self::export_list>("exportList"),
-       InstanceMethod<&Self::import_list>("importList"),
-       InstanceMethod<&Self::snapshot>("snapshot")});
+  return DefineClass(env, "MemoryNode",
+                     {InstanceMethod<&Self::push>("push"),
+                      InstanceMethod<&Self::turn>("turn"),
+                      InstanceMethod<&Self::age>("age"),
+                      InstanceMethod<&Self::close>("close"),
+                      InstanceAccessor<&Self::backlog>("backlog"),
+                      InstanceMethod<&Self::set_open_until>("setOpenUntil"),
+                      InstanceMethod<&Self::prepare>("prepare"),
+                      InstanceMethod<&Self::hold>("hold"),
+                      InstanceMethod<&Self::release>("release"),
+                      InstanceMethod<&Self::acquire>("acquire"),
+                      InstanceMethod<&Self::takeover>("takeover"),
+                      InstanceMethod<&Self::replace_criteria>("replaceCriteria"),
+                      InstanceMethod<&Self::adopt>("adopt"),
+                      InstanceMethod<&Self::clear_contested>("clearContested"),
+                      InstanceMethod<&Self::expect>("expect"),
+                      InstanceMethod<&Self::unexpect>("unexpect"),
+                      InstanceMethod<&Self::clear_expectations>("clearExpectations"),
+                      InstanceMethod<&Self::expectations>("expectations"),
+                      InstanceMethod<&Self::export_list>("exportList"),
+                      InstanceMethod<&Self::import_list>("importList"),
+                      InstanceMethod<&Self::snapshot>("snapshot")});
 }
 
 MemoryNodeWrap::MemoryNodeWrap(const Napi::CallbackInfo& info)
@@ -106,6 +113,23 @@ Napi::Value MemoryNodeWrap::adopt(const Napi::CallbackInfo& info) {
 
 void MemoryNodeWrap::clear_contested(const Napi::CallbackInfo&) {
   node_->clear_contested();
+}
+
+Napi::Value MemoryNodeWrap::expect(const Napi::CallbackInfo& info) {
+  return from_outcome(info.Env(), node_->expect(to_expectation(info[0])));
+}
+
+Napi::Value MemoryNodeWrap::unexpect(const Napi::CallbackInfo& info) {
+  const auto owner = static_cast<NodeIndex>(info[0].As<Napi::Number>().Uint32Value());
+  return Napi::Boolean::New(info.Env(), node_->unexpect(owner, to_uint64(info[1])));
+}
+
+void MemoryNodeWrap::clear_expectations(const Napi::CallbackInfo&) {
+  node_->clear_expectations();
+}
+
+Napi::Value MemoryNodeWrap::expectations(const Napi::CallbackInfo& info) {
+  return from_expectations(info.Env(), node_->expectations());
 }
 
 Napi::Value MemoryNodeWrap::export_list(const Napi::CallbackInfo& info) {

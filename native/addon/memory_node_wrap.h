@@ -34,6 +34,10 @@ class MemoryNodeWrap : public Napi::ObjectWrap<MemoryNodeWrap> {
   void replace_criteria(const Napi::CallbackInfo& info);
   Napi::Value adopt(const Napi::CallbackInfo& info);
   void clear_contested(const Napi::CallbackInfo& info);
+  Napi::Value expect(const Napi::CallbackInfo& info);
+  Napi::Value unexpect(const Napi::CallbackInfo& info);
+  void clear_expectations(const Napi::CallbackInfo& info);
+  Napi::Value expectations(const Napi::CallbackInfo& info);
   Napi::Value export_list(const Napi::CallbackInfo& info);
   Napi::Value import_list(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);

@@ -14,7 +14,7 @@ const char* name_of(Kind kind) {
 }
 
 const char* name_of(Verdict verdict) {
-  static constexpr const char* kNames[] = {"pass", "deliver", "discard"};
+  static constexpr const char* kNames[] = {"pass", "deliver", "discard", "forward"};
   return kNames[static_cast<size_t>(verdict)];
 }
 
@@ -43,8 +43,12 @@ Napi::Object from_explained(Napi::Env env, const Explained& line) {
   made.Set("packetClass", decision.packet_class);
   made.Set("owner", decision.owner);
   made.Set("byBucket", decision.by_bucket);
+  made.Set("byId", decision.by_id);
+  made.Set("quic", quic_id_name(decision.quic));
   made.Set("tracked", decision.slot != kNoSlot);
   made.Set("held", line.trace.held);
+  made.Set("passed", decision.passed);
+  made.Set("rule", line.rule == RuleTable::kNoRule ? -1 : static_cast<int>(line.rule));
   return made;
 }
 

@@ -11,10 +11,13 @@ namespace flowsieve {
 /// it. Another process may know the same node by another index.
 using NodeIndex = uint16_t;
 
+/// Owns what is no node's: buckets before there is an allocation, and what a rule refuses.
+inline constexpr NodeIndex kNobody = UINT16_MAX;
+
 struct Allocation {
   uint32_t epoch = 0;            ///< grows with every change
   NodeIndex self = 0;            ///< this node
-  std::vector<NodeIndex> owner;  ///< one entry per bucket; the size is a power of two
+  std::vector<NodeIndex> owner;  ///< one entry for whatever Distribution::bucket() may say
 
   bool is_mine(uint32_t bucket) const { return owner[bucket] == self; }
 };

@@ -17,6 +17,16 @@
 // kernel's node numbers, from 0: for IPv6 with source_prefix_ipv6 = 32, because the kernel hashes
 // only the first word of an IPv6 address (measured; see the document named below).
 //
+// A rule (allocation/rules.h) may choose other fields for its packets: the same layout and the same
+// hash, of another selection. Or it takes the place of the hash:
+//
+//   0 … buckets-1            by the hash
+//   buckets … buckets+n-1    everything of the first, second, … rule that gives to a single node
+//   buckets+n                refused, or passed: nobody's
+//
+// So a single node's rule has a bucket of its own, with an owner like any other; whatever moves
+// buckets from node to node moves such a rule as well, and what asks for an owner need not know.
+//
 // The layout is part of the cluster's contract: two nodes that disagree would both answer or both
 // stay silent. It is written down with golden values in docs/reference/hash-layout.md and carries a
 // version that nodes compare when they meet.
@@ -29,7 +39,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "allocation/rules.h"
 #include "base/address.h"
 #include "hash/siphash.h"
 #include "hash/toeplitz.h"
@@ -57,7 +69,8 @@ struct DistributionOptions {
   /// Both directions of a connection hash alike. A field that is selected on one side then counts
   /// on both, and of two prefixes the shorter: otherwise the promise could not be kept.
   bool symmetric = false;
-  uint32_t buckets = 256;  ///< a power of two, 2^4 … 2^16
+  uint32_t buckets = 256;     ///< a power of two, 2^4 … 2^16
+  std::vector<Rule> rules{};  ///< as RuleTable takes them; none goes with `symmetric`
 };
 
 /// The header fields that may count, in the direction client -> server.
@@ -77,12 +90,33 @@ class Distribution {
   /// buckets a power of two. Allocates; nothing else here does.
   explicit Distribution(const DistributionOptions& options);
 
-  /// The bytes that are hashed for `fields`, into `out`; returns how many.
+  /// The bytes that are hashed for `fields`, into `out`; returns how many. Where a rule takes the
+  /// place of the hash, those that were hashed without it.
   size_t layout(const HeaderFields& fields, uint8_t out[kHashedBytesMax]) const;
   /// The hash of the layout: 64 bits for SipHash, 32 for the others.
   uint64_t hash(const HeaderFields& fields) const;
-  /// 0 … buckets-1.
-  uint32_t bucket(const HeaderFields& fields) const;
+  /// 0 … buckets-1 by the hash; from there on by rules, see above.
+  uint32_t bucket(const HeaderFields& fields) const {
+    if (rules_) [[unlikely]]
+      return bucket_by_rule(fields);
+    return bucket_of(hash(base_, fields));
+  }
+  /// How many values bucket() can have: the least size of Allocation::owner.
+  uint32_t buckets_in_all() const { return singles_end_ + (has_nobodys_ ? 1 : 0); }
+  /// How many of them have a node as their owner.
+  uint32_t owned_buckets() const { return singles_end_; }
+  /// A rule refuses or passes something.
+  bool has_nobodys() const { return has_nobodys_; }
+  /// `bucket` is that of what is refused or passed.
+  bool is_nobodys(uint32_t bucket) const { return bucket == singles_end_; }
+  /// The place of the first rule that matches, or RuleTable::kNoRule.
+  uint16_t rule(const HeaderFields& fields) const {
+    return rules_ ? rules_->table.find(fields.destination, fields.protocol, fields.destination_port)
+                  : RuleTable::kNoRule;
+  }
+  /// A rule leaves packets to every node's kernel; only then passes() need be asked.
+  bool has_passes() const { return has_passes_; }
+  bool passes(const HeaderFields& fields) const;
 
   /// As they were given.
   const DistributionOptions& options() const { return options_; }
@@ -96,13 +130,37 @@ class Distribution {
   struct Side {
     Selection ipv4, ipv6;
   };
+  /// What is hashed. With `symmetric` the fields are closed over both sides.
+  struct Variant {
+    uint8_t fields = 0;
+    Side source;
+    Side destination;
+  };
+  /// A rule, compiled: what it says, and the variant or the bucket that it leads to.
+  struct Compiled {
+    RuleAction action;
+    uint32_t bucket;
+    Variant variant;
+  };
+  struct Rules {
+    RuleTable table;
+    std::vector<Compiled> compiled;
+  };
   static Side make_side(bool selected, unsigned prefix_ipv4, unsigned prefix_ipv6);
-  void choose_fields();
+  static Variant make_variant(HashedFields hashed, bool symmetric);
+  void compile_rules();
+  const Variant& variant_of(const HeaderFields& fields) const;
+  size_t layout(const Variant& variant, const HeaderFields& fields, uint8_t* out) const;
+  uint64_t hash(const Variant& variant, const HeaderFields& fields) const;
+  uint32_t bucket_of(uint64_t hash) const;
+  uint32_t bucket_by_rule(const HeaderFields& fields) const;
 
   DistributionOptions options_;
-  uint8_t fields_ = 0;  ///< the selection that counts: with `symmetric`, closed over both sides
-  Side source_;
-  Side destination_;
+  Variant base_;
+  std::shared_ptr<const Rules> rules_;  ///< null without rules
+  uint32_t singles_end_ = 0;
+  bool has_nobodys_ = false;
+  bool has_passes_ = false;
   SipKey sip_key_;
   uint32_t seed_ = 0;
   std::shared_ptr<const ToeplitzTable> toeplitz_;  ///< only for kToeplitz

@@ -32,7 +32,12 @@ namespace flowsieve {
   X(DeliverFailed,     deliverFailed,     false, "the delivery device refused the packet")                              \
   X(HoldFull,          holdFull,          false, "a packet had to wait for a handover and the hold was full")           \
   X(HoldExpired,       holdExpired,       false, "a packet waited for a handover longer than is allowed")               \
-  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")
+  X(LeaseOver,         leaseOver,         false, "this node's to answer, but its lease had run out")                    \
+  X(Refused,           refused,           false, "a rule refuses the packet, and no connection is known that it belongs to")   \
+  X(HopUnknown,        hopUnknown,        false, "dispatcher: the link address of the way to the node is not known")    \
+  X(TooBig,            tooBig,            false, "dispatcher: too large for the way to the node, and not to be split")  \
+  X(ForwardUnfit,      forwardUnfit,      false, "dispatcher: headers that nobody can encapsulate or split")            \
+  X(ForwardLoop,       forwardLoop,       false, "dispatcher: the frame was forwarded to its node already")
 // clang-format on
 
 enum class Drop : uint8_t {
@@ -76,6 +81,8 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Fragments,          fragments,          "IP fragments, first ones included")                                        \
   X(Control,            control,            "neighbour discovery, MLD, IGMP and other link-local control")              \
   X(Passed,             passed,             "IP packets that are not the cluster's")                                    \
+  X(PassedByRule,       passedByRule,       "packets to cluster addresses that a rule leaves to every node's kernel")    \
+  X(PassedOn,           passedOn,           "of these, what the guard cannot tell apart and was delivered therefore")   \
   X(Class1,             class1,             "opening, bucket is mine: delivered")                                       \
   X(Class2,             class2,             "connection in the own table: delivered")                                   \
   X(Class3,             class3,             "opening, bucket is another's: discarded")                                  \
@@ -84,6 +91,7 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Class6,             class6,             "unknown, bucket is another's: discarded")                                  \
   X(Delivered,          delivered,          "packets delivered")                                                        \
   X(DeliveredBytes,     deliveredBytes,     "IP bytes delivered")                                                       \
+  X(Reserved,           reserved,           "packets to what the configuration gives to one node: its addresses and ports")         \
   X(Discarded,          discarded,          "packets of other nodes")                                                   \
   X(DiscardedBytes,     discardedBytes,     "IP bytes of other nodes")                                                  \
   X(Watched,            watched,            "packets that this node sent from a cluster address")                       \
@@ -107,7 +115,26 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Contested,          contested,          "connections opened while a handover moved their bucket")                   \
   X(ContestedUnlisted,  contestedUnlisted,  "contested connections for which their list had no room")                   \
   X(Adopted,            adopted,            "connections of dead nodes that went to the owners of their buckets")       \
-  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards")
+  X(Recalled,           recalled,           "opening packets left to a node that died, or refused without a lease, delivered afterwards") \
+  X(Expected,           expected,           "packets of unknown connections that an expectation gave to its owner")     \
+  X(QuicById,           quicById,           "packets to a QUIC port that were the node's whom their connection id names")       \
+  X(QuicMigrated,       quicMigrated,       "those that made an entry for a four-tuple that was unknown")                       \
+  X(QuicElsewhere,      quicElsewhere,      "those whose four-tuple has an entry of another node's, which stayed as it is")     \
+  X(QuicClientChosen,   quicClientChosen,   "packets to a QUIC port by four-tuple: the client has chosen the id, or may have")  \
+  X(QuicUnconfigured,   quicUnconfigured,   "packets to a QUIC port by four-tuple: no configuration has the id's config id")    \
+  X(QuicLength,         quicLength,         "packets to a QUIC port by four-tuple: the id is too short, or not as long as it says") \
+  X(QuicNobody,         quicNobody,         "packets to a QUIC port by four-tuple: the id names no living member")     \
+  X(OsChecked,          osChecked,          "own connections compared with the operating system's list")                \
+  X(OsDropped,          osDropped,          "own connections dropped: they have no socket any more")                    \
+  X(OsClosed,           osClosed,           "own connections without a socket that stay, as other nodes may know them") \
+  X(OsRestored,         osRestored,         "connections entered because the operating system has them open")           \
+  X(OsUnmatched,        osUnmatched,        "open sockets of connections that are not this node's by table or bucket")   \
+  X(Forwarded,          forwarded,          "dispatcher: packets forwarded to their nodes")                              \
+  X(ForwardedBytes,     forwardedBytes,     "dispatcher: IP bytes forwarded")                                           \
+  X(StoodBy,            stoodBy,            "dispatcher: packets left to the active dispatcher")                        \
+  X(Split,              split,              "dispatcher: packets that were split on their way")                         \
+  X(TooBigSent,         tooBigSent,         "dispatcher: ICMP errors sent to say that a packet was too big")            \
+  X(TooBigLimited,      tooBigLimited,      "dispatcher: such errors not sent, for their rate or for want of a way")
 // clang-format on
 
 enum class Count : uint8_t {

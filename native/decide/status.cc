@@ -35,10 +35,10 @@ void conclude(Slot slot, Context& context) {
 /// The owner has died, and its heir answers with a reset whatever the client says but an opening:
 /// so every node knows at this packet that the connection is over. A packet that closes it needs no
 /// conclusion.
-bool ends_orphan(const Subject& subject, const Record& record) {
+bool ends_orphan(const Subject& subject, const Record& record, const Criteria& criteria) {
   const Packet& packet = *subject.packet;
   const bool closes = packet.sctp_closing || (packet.tcp_flags & (kTcpFin | kTcpRst)) != 0;
-  return is_orphaned(record) && !packet.opening && !closes;
+  return is_orphaned(record, criteria) && !packet.opening && !closes;
 }
 
 void update_tcp(const Subject& subject, const Record& record, Slot slot, Context& context) {
@@ -89,7 +89,7 @@ void update_status(const Subject& subject, Slot slot, Context& context) {
     context.table.touch(slot, context.now);
     return;
   }
-  if (ends_orphan(subject, record)) {
+  if (ends_orphan(subject, record, context.criteria)) {
     conclude(slot, context);
     return;
   }

@@ -6,7 +6,7 @@
 //   SCTP   INIT -> OPENING; next packet -> ESTABLISHED; ABORT or SHUTDOWN COMPLETE -> CLOSING
 //   other  OPENING until a second packet or a reply, then ESTABLISHED
 //   TCP and SCTP, inherited from a dead node: the next packet that opens nothing -> CLOSING, as
-//          whoever owns it now answers with a reset
+//          whoever owns it now answers with a reset (a gateway forwards it, and it goes on)
 //
 // Record::status is moved by packets that every node sees. What a node sends itself, a reply or
 // the server's close, is noted beside it (Record::seen_here) and shown with it (shown_status()),
@@ -25,15 +25,16 @@ namespace flowsieve {
 
 inline constexpr uint8_t kTcp = 6, kSctp = 132;
 
-/// Of TCP and SCTP. A flow of another protocol goes on with whoever answers it.
-inline bool ends_with_its_node(const Key& key) {
-  return key.protocol == kTcp || key.protocol == kSctp;
+/// Of TCP and SCTP, where the nodes are its servers. A flow of another protocol goes on with
+/// whoever answers it, and every connection with whoever forwards it.
+inline bool ends_with_its_node(const Key& key, const Criteria& criteria) {
+  return !criteria.forwards && (key.protocol == kTcp || key.protocol == kSctp);
 }
 
 /// A connection that has died with its node, and whose client has not been told so yet.
-inline bool is_orphaned(const Record& record) {
+inline bool is_orphaned(const Record& record, const Criteria& criteria) {
   return (record.seen_here & kAdopted) != 0 && record.status != ConnectionStatus::kClosing &&
-         ends_with_its_node(record.key);
+         ends_with_its_node(record.key, criteria);
 }
 
 /// The status and flags with which the connection of an unknown packet is entered.

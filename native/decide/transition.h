@@ -9,6 +9,9 @@
 //   self = new   old, tracked   (hold) held    (acquire)       this node, contested
 //   neither      old                                           new, with the next criteria
 //
+// What a rule refuses by the current criteria is refused, whatever the next ones say: nobody holds
+// it, and nobody opens it before its own change.
+//
 // "Contested" connections, also those that a gainer opens after its own change while others may
 // still decide by the criteria before (Former), are those that another node may have noted under another owner. They are
 // remembered, so that they can be told to the others.
@@ -58,6 +61,7 @@ struct Claim {
   bool hold = false;       ///< undecided
   bool contested = false;  ///< this node's, and others may have noted it otherwise
   bool tracked = false;    ///< another's, to be noted by this node in any case
+  bool refused = false;    ///< nobody's, by a rule
 };
 
 /// `fields` of the packet; `bucket` and `old_owner` are what the current criteria say of it.

@@ -18,7 +18,7 @@
 
 namespace flowsieve {
 
-/// Calls turn(), which decides a burst from a source of `slots` places and returns its size, until
+/// Calls turn(), which decides a burst from a source of `slots` places in all and returns its size, until
 /// all that had been received is decided.
 template <typename Turn>
 void decide_backlog(Turn&& turn, uint64_t slots) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "engine/expected.h"
 #include "engine/lists.h"
 #include "engine/routing.h"
 
@@ -44,13 +45,24 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   }
   const WorkerOptions part = part_of(options.worker, options.workers, 0);
   if (Status fits = ConnectionTable::check(part.table); !fits) return fits;
+  addresses_ = options.addresses;
+  auto parts = options.networks.empty() ? open_server(options) : open_gateway(options);
+  if (!parts) return parts.error();
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    lanes_.push_back(std::make_unique<Lane>(std::move(parts.value()[i]),
+                                            part_of(options.worker, options.workers, i), criteria));
+  }
+  return ok_status();
+}
+
+Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& options) {
   auto link = read_link(options.interface);
   if (!link) return link.error();
   if (options.link != LinkMode::kNone) {
     auto joined =
         Membership::join(link.value(), needed_memberships(options.cluster_mac, options.addresses));
     if (!joined) return joined.error();
-    membership_.emplace(std::move(joined.value()));
+    memberships_.push_back(std::move(joined.value()));
   }
   RingOptions ring_options;
   ring_options.interface = options.interface;
@@ -59,23 +71,59 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   if (!rings) return rings.error();
   auto watches = WatchSource::open(options.addresses, options.workers);
   if (!watches) return watches.error();
-  TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
-  auto queues = TunDelivery::open(tun_options, options.workers);
-  if (!queues) return queues.error();
+  std::vector<std::unique_ptr<TunDelivery>> queues;
+  if (!options.dispatch) {
+    TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
+    auto opened = TunDelivery::open(tun_options, options.workers);
+    if (!opened) return opened.error();
+    queues = std::move(opened.value());
+  }
 
+  std::vector<Lane::Parts> all;
   for (uint32_t i = 0; i < options.workers; ++i) {
-    Lane::Parts parts{std::move(rings.value()[i]), std::move(watches.value()[i]),
-                      std::move(queues.value()[i]), nullptr};
+    Lane::Parts parts{.ring = std::move(rings.value()[i]),
+                      .watch = std::move(watches.value()[i]),
+                      .tun = nullptr,
+                      .forwarder = nullptr,
+                      .responder = nullptr};
+    if (options.dispatch) {
+      auto forwarder = Forwarder::open();
+      if (!forwarder) return forwarder.error();
+      parts.forwarder = std::move(forwarder.value());
+    } else {
+      parts.tun = std::move(queues[i]);
+    }
     if (options.link != LinkMode::kNone) {
       auto responder =
           LinkResponder::open(options.interface, options.cluster_mac, options.addresses);
       if (!responder) return responder.error();
       parts.responder = std::move(responder.value());
     }
-    lanes_.push_back(std::make_unique<Lane>(std::move(parts),
-                                            part_of(options.worker, options.workers, i), criteria));
+    all.push_back(std::move(parts));
   }
-  return ok_status();
+  return all;
+}
+
+Result<std::vector<Lane::Parts>> Engine::open_gateway(const EngineOptions& options) {
+  auto memberships = join_networks(options.networks);
+  if (!memberships) return memberships.error();
+  memberships_ = std::move(memberships.value());
+  auto joined = open_networks(options.networks, options.workers);
+  if (!joined) return joined.error();
+  auto queues = TunDelivery::open(TunOptions{.device = options.device}, options.workers);
+  if (!queues) return queues.error();
+
+  std::vector<Lane::Parts> all;
+  for (uint32_t i = 0; i < options.workers; ++i) {
+    JoinedNetworks& networks = joined.value()[i];
+    all.push_back({.ring = std::move(networks.source),
+                   .watch = nullptr,
+                   .tun = std::move(queues.value()[i]),
+                   .forwarder = nullptr,
+                   .responder = std::move(networks.responder),
+                   .slots = uint64_t{RingOptions{}.slots} * options.networks.size()});
+  }
+  return all;
 }
 
 Engine::~Engine() {
@@ -139,7 +187,10 @@ void Engine::replace_criteria(const Criteria& criteria) {
 }
 
 uint64_t Engine::adopt(std::span<const NodeIndex> dead) {
-  call_all([&](Worker& worker) { worker.recall(dead); });
+  call_all([&](Worker& worker) {
+    worker.forget_expectations(dead);
+    worker.recall(dead);
+  });
   uint64_t adopted = 0;
   for (const auto& lane : lanes_) {
     adopted += adopt_in_steps([&](auto letter) { return lane->call(letter); }, dead);
@@ -147,12 +198,64 @@ uint64_t Engine::adopt(std::span<const NodeIndex> dead) {
   return adopted;
 }
 
+Expectations::Outcome Engine::expect(const Expectation& expectation) {
+  auto outcome = Expectations::Outcome::kDone;
+  for (const auto& lane : lanes_) {
+    lane->decide_received();
+    outcome = expect_in_steps([&](auto letter) { return lane->call(letter); }, expectation);
+    if (outcome != Expectations::Outcome::kDone) break;
+  }
+  return outcome;
+}
+
+bool Engine::unexpect(NodeIndex owner, uint64_t id) {
+  bool was_there = false;
+  for (const auto& lane : lanes_) {
+    lane->decide_received();
+    was_there |= lane->call([=](Worker& worker) { return worker.unexpect(owner, id); });
+  }
+  return was_there;
+}
+
+void Engine::clear_expectations() {
+  call_all([](Worker& worker) { worker.clear_expectations(); });
+}
+
+ExpectationList Engine::expectations() {
+  ExpectationList list;
+  for (const auto& lane : lanes_) {
+    ExpectationList part = room_for_expectations();
+    lane->call([&](Worker& worker) { list_expectations(worker, part); });
+    list += std::move(part);
+  }
+  return list;
+}
+
 void Engine::clear_contested() {
   call_all([](Worker& worker) { worker.clear_contested(); });
 }
 
+void Engine::reserve(const Reserved& reserved) {
+  for (const auto& lane : lanes_) {
+    lane->call([copy = reserved](Worker& worker) mutable { worker.reserve(std::move(copy)); });
+  }
+}
+
 void Engine::set_open_until(uint64_t ns) {
   for (const auto& lane : lanes_) lane->set_open_until(ns);
+}
+
+void Engine::set_hops(const std::vector<Hop>& hops) {
+  for (const auto& lane : lanes_) {
+    if (!lane->forwarder()) continue;
+    lane->call([&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
+  }
+}
+
+void Engine::set_active_until(uint64_t ns) {
+  for (const auto& lane : lanes_) {
+    if (lane->forwarder()) lane->forwarder()->set_active_until(ns);
+  }
 }
 
 std::vector<WorkerSnapshot> Engine::snapshot() {
@@ -161,21 +264,30 @@ std::vector<WorkerSnapshot> Engine::snapshot() {
   for (const auto& lane : lanes_) {
     all.push_back(lane->call([&](Worker& worker) {
       lane->collect_drops();
-      return snapshot_of(worker);
+      WorkerSnapshot snapshot = snapshot_of(worker);
+      if (lane->forwarder()) snapshot.nodes = nodes_of(worker, lane->forwarder()->forwarded());
+      return snapshot;
     }));
   }
   return all;
 }
 
 RecordBlock Engine::connections(uint32_t index, uint64_t cursor, size_t limit) {
-  return export_list(ListKind::kTables, 0, index, cursor, limit);
+  if (cursor == 0) lanes_[index]->decide_received();
+  return export_in_steps([&](auto letter) { return lanes_[index]->call(letter); },
+                         ListKind::kTables, 0, cursor, limit);
 }
 
 RecordBlock Engine::export_list(ListKind kind, NodeIndex to, uint32_t index, uint64_t cursor,
                                 size_t limit) {
   if (cursor == 0) lanes_[index]->decide_received();
-  return export_in_steps([&](auto letter) { return lanes_[index]->call(letter); }, kind, to, cursor,
-                         limit);
+  const auto tell_and = [&](auto letter) {
+    return lanes_[index]->call([&](Worker& worker) {
+      if (to != worker.criteria().allocation.self) worker.tell();
+      return letter(worker);
+    });
+  };
+  return export_in_steps(tell_and, kind, to, cursor, limit);
 }
 
 ConnectionTable::Imported Engine::import_list(ListKind kind, std::span<Record> records,

@@ -5,6 +5,8 @@
 //                                +--> Worker (own thread) -+
 //   what we send -> WatchSource -'         ^               `--> LinkResponder -> ARP, NDP answers
 //                                          |
+//                       (a dispatcher has a Forwarder where a node has the TUN device)
+//
 //                                       Mailbox <- prepare ... replace_criteria, lists, snapshot
 //                                                  (any thread)
 //
@@ -20,6 +22,8 @@
 
 #include "base/status.h"
 #include "engine/lane.h"
+#include "engine/networks.h"
+#include "engine/reconcile.h"
 #include "engine/snapshot.h"
 #include "wire/link.h"
 
@@ -31,10 +35,13 @@ struct EngineOptions {
   WorkerOptions worker;  ///< table.capacity is for all workers together
   uint32_t workers = 1;
   std::string interface;
-  std::string device;
+  std::string device;     ///< of the TUN device; unused in a dispatcher
+  bool dispatch = false;  ///< forward to the nodes instead of delivering here
   LinkMode link = LinkMode::kMulticast;
   Mac cluster_mac{};
   std::vector<Address> addresses;
+  /// A gateway's networks, instead of `interface`, `cluster_mac` and `addresses`; empty: a server.
+  std::vector<GatewayNetwork> networks;
 };
 
 class Engine {
@@ -60,10 +67,19 @@ class Engine {
   void takeover(const Transition& transition);
   /// Each worker first decides all that its ring has received by now: it was sent before the change.
   void replace_criteria(const Criteria& criteria);
-  /// Answers what the dead should have answered lately, then gives their connections to the owners
-  /// of their buckets; how many those were.
+  /// Forgets what the dead expected, answers what they should have answered lately, then gives
+  /// their connections to the owners of their buckets; how many those were.
   uint64_t adopt(std::span<const NodeIndex> dead);
   void clear_contested();
+  /// What is a certain node's by configuration, from now on.
+  void reserve(const Reserved& reserved);
+  /// An expectation as it stands now, on every worker, each of which first decides all that its
+  /// ring has received. All have the same, so they answer alike.
+  Expectations::Outcome expect(const Expectation& expectation);
+  /// It is over, likewise. False when it was not there.
+  bool unexpect(NodeIndex owner, uint64_t id);
+  void clear_expectations();
+  ExpectationList expectations();
   /// From the next burst on no connections are opened past `ns` (CLOCK_MONOTONIC; UINT64_MAX: no
   /// end). Never waits.
   void set_open_until(uint64_t ns);
@@ -75,6 +91,17 @@ class Engine {
   /// `owners` says which nodes of this process the sender's indices are.
   ConnectionTable::Imported import_list(ListKind kind, std::span<Record> records, Tick sender_now,
                                         std::span<const NodeIndex> owners);
+
+  /// Compares the tables with what the operating system has open, and makes them agree as far as
+  /// docs/decisions/os-list.md allows. Takes as long as the lists take; errors as of
+  /// read_system_list().
+  Result<ReconcileReport> reconcile(const ReconcileOptions& options);
+  // A dispatcher's.
+
+  /// The ways to the nodes, by NodeIndex.
+  void set_hops(const std::vector<Hop>& hops);
+  /// Nothing is forwarded from `ns` (CLOCK_MONOTONIC) on; UINT64_MAX: no end. Never waits.
+  void set_active_until(uint64_t ns);
 
   std::vector<WorkerSnapshot> snapshot();
   /// One block of worker `index`, from `cursor` (0 at first).
@@ -88,12 +115,15 @@ class Engine {
  private:
   Engine() = default;
   Status open(const EngineOptions& options, const Criteria& criteria);
+  Result<std::vector<Lane::Parts>> open_server(const EngineOptions& options);
+  Result<std::vector<Lane::Parts>> open_gateway(const EngineOptions& options);
   template <typename Letter>
   void call_all(Letter letter);
 
-  // Goes last: while a lane lives, frames to the cluster MAC must keep coming.
-  std::optional<Membership> membership_;
+  // Go last: while a lane lives, frames to the cluster MAC must keep coming.
+  std::vector<Membership> memberships_;
   std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Address> addresses_;
 };
 
 }  // namespace flowsieve

@@ -24,8 +24,13 @@ constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
 
 Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
     : parts_(std::move(parts)),
-      worker_(options, criteria, *parts_.delivery, parts_.responder.get(), nullptr,
+      worker_(options, criteria, delivery_of(parts_), parts_.responder.get(), nullptr,
               monotonic_ns()) {}
+
+Delivery& Lane::delivery_of(Parts& parts) {
+  if (parts.forwarder) return *parts.forwarder;
+  return *parts.tun;
+}
 
 Status Lane::start(uint32_t index) {
   const std::lock_guard<std::mutex> lock(lifecycle_);
@@ -62,7 +67,7 @@ void Lane::run() {
     mailbox_.drain(worker_);
     const uint64_t now = monotonic_ns();
     const size_t arrived = turn(now);
-    const size_t watched = worker_.turn(*parts_.watch, now);
+    const size_t watched = parts_.watch ? worker_.turn(*parts_.watch, now) : 0;
     worker_.age(now, kAgeBudget);
     gives_way_.look(now);
     wait(pace_.next(arrived + watched, now));
@@ -87,7 +92,7 @@ void Lane::release() {
 }
 
 void Lane::empty_ring() {
-  decide_backlog([this] { return turn(monotonic_ns()); }, RingOptions{}.slots);
+  decide_backlog([this] { return turn(monotonic_ns()); }, parts_.slots);
 }
 
 void Lane::wait(const Pace::Step& step) {
@@ -103,7 +108,7 @@ void Lane::wait(const Pace::Step& step) {
       break;
   }
   pollfd descriptors[] = {{parts_.ring->poll_fd(), POLLIN, 0},
-                          {parts_.watch->poll_fd(), POLLIN, 0},
+                          {parts_.watch ? parts_.watch->poll_fd() : -1, POLLIN, 0},
                           {mailbox_.poll_fd(), POLLIN, 0}};
   poll(descriptors, std::size(descriptors), kIdleMs);
 }

@@ -11,6 +11,7 @@
 #include "base/precedence.h"
 #include "base/status.h"
 #include "engine/mailbox.h"
+#include "wire/forwarder.h"
 #include "wire/pace.h"
 #include "wire/responder.h"
 #include "wire/ring.h"
@@ -22,12 +23,15 @@ namespace flowsieve {
 
 class Lane {
  public:
-  /// The parts, opened; `responder` is null where nobody asks for link addresses.
+  /// The parts, opened. `watch` is null where both directions come by the ring, `responder` where
+  /// nobody asks for link addresses; one of `tun` (a node's) and `forwarder` (a dispatcher's) is.
   struct Parts {
-    std::unique_ptr<RingSource> ring;
+    std::unique_ptr<Source> ring;
     std::unique_ptr<WatchSource> watch;
-    std::unique_ptr<TunDelivery> delivery;
-    std::unique_ptr<LinkResponder> responder;
+    std::unique_ptr<TunDelivery> tun;
+    std::unique_ptr<Forwarder> forwarder;
+    std::unique_ptr<AnnouncingResponder> responder;
+    uint64_t slots = RingOptions{}.slots;  ///< frames that may wait in the ring
   };
 
   Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria);
@@ -71,11 +75,15 @@ class Lane {
   /// The sources' losses are counted with the rest. On the worker's thread, as from call().
   void collect_drops() {
     worker_.collect_drops(*parts_.ring);
-    worker_.collect_drops(*parts_.watch);
+    if (parts_.watch) worker_.collect_drops(*parts_.watch);
+    worker_.collect_delivered();
   }
-  LinkResponder* responder() { return parts_.responder.get(); }
+  /// Null on a node. Its hops on the worker's thread, as from call().
+  Forwarder* forwarder() { return parts_.forwarder.get(); }
+  AnnouncingResponder* responder() { return parts_.responder.get(); }
 
  private:
+  static Delivery& delivery_of(Parts& parts);
   void run();
   /// A burst from the ring, under the lease as it is.
   size_t turn(uint64_t now_ns);

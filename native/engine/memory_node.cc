@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/backlog.h"
+#include "engine/expected.h"
 #include "engine/lists.h"
 #include "engine/routing.h"
 
@@ -104,12 +105,30 @@ WorkerSnapshot MemoryNode::snapshot() {
 }
 
 uint64_t MemoryNode::adopt(std::span<const NodeIndex> dead) {
+  worker_.forget_expectations(dead);
   worker_.recall(dead);
   return adopt_in_steps([this](auto letter) { return letter(worker_); }, dead);
 }
 
+Expectations::Outcome MemoryNode::expect(const Expectation& expectation) {
+  decide_received();
+  return expect_in_steps([this](auto letter) { return letter(worker_); }, expectation);
+}
+
+bool MemoryNode::unexpect(NodeIndex owner, uint64_t id) {
+  decide_received();
+  return worker_.unexpect(owner, id);
+}
+
+ExpectationList MemoryNode::expectations() const {
+  ExpectationList list;
+  list_expectations(worker_, list);
+  return list;
+}
+
 RecordBlock MemoryNode::export_list(ListKind kind, NodeIndex to, uint64_t cursor, size_t limit) {
   if (cursor == 0) decide_received();
+  if (to != worker_.criteria().allocation.self) worker_.tell();
   return export_in_steps([this](auto letter) { return letter(worker_); }, kind, to, cursor, limit);
 }
 

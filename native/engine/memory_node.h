@@ -50,6 +50,10 @@ class MemoryNode {
   void replace_criteria(const Criteria& criteria);
   uint64_t adopt(std::span<const NodeIndex> dead);
   void clear_contested() { worker_.clear_contested(); }
+  Expectations::Outcome expect(const Expectation& expectation);
+  bool unexpect(NodeIndex owner, uint64_t id);
+  void clear_expectations() { worker_.clear_expectations(); }
+  ExpectationList expectations() const;
   RecordBlock export_list(ListKind kind, NodeIndex to, uint64_t cursor, size_t limit);
   ConnectionTable::Imported import_list(ListKind kind, std::span<Record> records, Tick sender_now,
                                         std::span<const NodeIndex> owners);

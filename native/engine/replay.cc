@@ -76,7 +76,12 @@ std::vector<Explained> Replay::explain() {
                    .trace = worker_.traces()[i],
                    .hashed = {}};
     const Packet& packet = line.trace.packet;
-    if (packet.drop == Drop::kNone && (packet.kind == Kind::kFlow || packet.kind == Kind::kError)) {
+    const bool has_flow = packet.kind == Kind::kFlow || packet.kind == Kind::kError;
+    if (has_flow && (packet.drop == Drop::kNone || packet.drop == Drop::kRefused)) {
+      // By the key: it runs from client to server, whatever the packet's own direction.
+      line.rule = worker_.rule_of(packet);
+    }
+    if (has_flow && packet.drop == Drop::kNone) {
       const HeaderFields fields = header_fields(packet.flow);
       line.hashed.resize(kHashedBytesMax);
       line.hashed.resize(distribution.layout(fields, line.hashed.data()));

@@ -25,6 +25,8 @@ struct Explained {
   std::vector<uint8_t> hashed;
   uint64_t hash = 0;
   uint32_t bucket = 0;
+  /// The place of the rule for its connection, or RuleTable::kNoRule.
+  uint16_t rule = RuleTable::kNoRule;
 };
 
 class Replay {

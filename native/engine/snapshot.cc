@@ -26,7 +26,18 @@ WorkerSnapshot snapshot_of(Worker& worker) {
           .samples = worker.take_samples(),
           .held = worker.held(),
           .contested = worker.contested(),
-          .audit = sorted(worker.audit())};
+          .audit = sorted(worker.audit()),
+          .nodes = {}};
+}
+
+std::vector<NodeCounts> nodes_of(Worker& worker, const std::vector<Forwarded>& forwarded) {
+  std::vector<NodeCounts> nodes;
+  nodes.reserve(forwarded.size());
+  for (const Forwarded& each : forwarded) {
+    const auto owner = static_cast<NodeIndex>(nodes.size());
+    nodes.push_back({each.packets, each.bytes, worker.table().connections_of(owner)});
+  }
+  return nodes;
 }
 
 }  // namespace flowsieve

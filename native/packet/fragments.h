@@ -57,6 +57,7 @@ struct Datagram {
   Key flow;
   Kind kind = Kind::kFlow;
   uint8_t verdict = 0;  ///< the caller's; nothing here looks at it
+  uint16_t owner = 0;   ///< likewise
 };
 
 /// A later fragment that waits.

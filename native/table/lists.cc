@@ -52,28 +52,33 @@ bool is_well_formed(const Key& key) {
 }  // namespace
 
 bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes) {
-  return is_well_formed(record.key) && record.reopened <= 1 && record.zero == 0 &&
+  return is_well_formed(record.key) && record.reopened <= 1 && record.expected <= 1 &&
+         (record.zero[0] | record.zero[1] | record.zero[2]) == 0 &&
          record.status <= ConnectionStatus::kClosing && record.owner < nodes &&
          sender_now - record.last_seen <= kTimeoutMax &&
          !Wheel::is_later(record.opened, record.last_seen);
 }
 
-ConnectionTable::Arrival ConnectionTable::receive(Record& record, uint64_t& hash, Tick sender_now,
-                                                  Tick now, Trust trust) {
-  if (!is_well_formed(record, sender_now, options_.nodes)) return Arrival::kRefused;
-  hash = this->hash(record.key);
+/// Makes a foreign record one of this table, as far as it is known. False: it is not well-formed.
+bool ConnectionTable::translate(Record& record, Tick sender_now, Tick now) const {
+  if (!is_well_formed(record, sender_now, options_.nodes)) return false;
   // The nodes' clocks have nothing in common but their pace.
   record.last_seen = now - (sender_now - record.last_seen);
   record.opened = now - (sender_now - record.opened);
   record.flags = static_cast<uint8_t>((record.flags | kImported) & ~kContested);
   record.seen_here &= kConfirmed | kAdopted | kConcluded;
-  const Slot slot = find(record.key, hash);
+  return true;
+}
+
+ConnectionTable::Arrival ConnectionTable::receive(const Record& record, Slot slot, Tick now,
+                                                  Trust trust) {
   // Of its own connections a node knows best: what others have noted makes none.
   const bool own = slot != kNoSlot && records_[slot].owner == options_.self;
   if (record.owner == options_.self && (record.seen_here & kConfirmed) == 0 && !own) {
     return Arrival::kKnown;
   }
-  return slot == kNoSlot ? Arrival::kUnknown : merge(slot, record, trust);
+  if (slot != kNoSlot) return merge(slot, record, trust);
+  return is_over(record, now) ? Arrival::kKnown : Arrival::kUnknown;
 }
 
 /// Whether a list may change the owner of the connection.
@@ -107,26 +112,38 @@ ConnectionTable::Arrival ConnectionTable::merge(Slot slot, const Record& record,
   if (Wheel::is_later(ours.opened, record.opened)) ours.opened = record.opened;
   if (is_concluded(ours)) reconsider(slot, record, trust);
   const bool believed = believes(trust, record, ours);
+  const bool outweighed = is_outweighed(trust, record, ours);
   // Who pulls the tables was away, and may have missed packets.
   const bool missed = trust == Trust::kAll && record.status > ours.status;
-  if (missed || (ours.flags & (kMidstream | kImported)) != 0) complete(slot, record, trust);
-  // What somebody noted weighs less than what the owner itself has said.
+  if (missed || (ours.flags & (kMidstream | kImported)) != 0) {
+    complete(slot, record, trust, !agreed && believed && !outweighed);
+  }
+  if ((!agreed && !believed) || outweighed) return kept;
   const bool confirmed = (record.seen_here & kConfirmed) != 0;
-  // Except what this node only inherited before it came: there the tables know better.
-  const bool outdated = trust == Trust::kAll && (ours.seen_here & kAdopted) != 0;
-  if (!confirmed && (ours.seen_here & kConfirmed) != 0 && !outdated) return kept;
   if (confirmed) add_seen_here(slot, kConfirmed);
   // To the members it was never a dead node's, and this one has only thought so.
   if ((confirmed || trust == Trust::kAll) && (record.seen_here & kAdopted) == 0) {
     clear_seen_here(slot, kAdopted);
   }
-  if (agreed || !believed) return kept;
+  if (agreed) return kept;
   // What its owner has only inherited ends at the client's next packet, here as well.
   clear_seen_here(slot, kAdopted);
   add_seen_here(slot, record.seen_here & kAdopted);
   if (!confirmed) clear_seen_here(slot, kConfirmed);
   set_owner(slot, record.owner);
+  ours.expected = record.expected;
   return Arrival::kCorrected;
+}
+
+/// What somebody noted weighs less than what the owner itself has said; so does the word of one who
+/// has inherited the connection, as that one's note of the dead owner may have been wrong.
+bool ConnectionTable::is_outweighed(Trust trust, const Record& record, const Record& ours) const {
+  if ((ours.seen_here & kConfirmed) == 0) return false;
+  const bool inherited = (ours.seen_here & kAdopted) != 0;
+  // Except what this node only inherited before it came: there the tables know better.
+  if ((record.seen_here & kConfirmed) == 0) return !(trust == Trust::kAll && inherited);
+  return trust != Trust::kAll && !inherited && record.owner != ours.owner &&
+         (record.seen_here & kAdopted) != 0;
 }
 
 /// That the connection is over was concluded from its owner's death. Somebody may have seen its
@@ -147,8 +164,9 @@ void ConnectionTable::reconsider(Slot slot, const Record& record, Trust trust) {
 }
 
 /// Adds what `record` knows of the same connection to what this node has seen of it. Each field
-/// goes to the later (earlier) of both, so that neither order nor number of lists matters.
-void ConnectionTable::complete(Slot slot, const Record& record, Trust trust) {
+/// goes to the later (earlier) of both, so that neither order nor number of lists matters. `taken`:
+/// the record's owner takes the place of ours, whose word then counts no more.
+void ConnectionTable::complete(Slot slot, const Record& record, Trust trust, bool taken) {
   Record& ours = records_[slot];
   ours.flags |= (record.flags & kClosingFlags) | kImported;
   if (was_opened(record)) clear_flags(slot, kMidstream);
@@ -157,7 +175,7 @@ void ConnectionTable::complete(Slot slot, const Record& record, Trust trust) {
   ConnectionStatus status = record.status;
   const bool own = ours.owner == options_.self;
   if (is_concluded(record)) {
-    if (is_kept(ours, own && trust != Trust::kAll)) {
+    if (!taken && is_kept(ours, own && trust != Trust::kAll)) {
       status = ConnectionStatus::kEstablished;
     } else if (ours.status != ConnectionStatus::kClosing) {
       add_seen_here(slot, kConcluded | kAdopted);
@@ -175,8 +193,8 @@ bool ConnectionTable::overwrite(Slot slot, const Record& record) {
     erase(slot);
     return false;
   }
-  own_ -= ours.owner == options_.self;
-  own_ += record.owner == options_.self;
+  count_owner(ours.owner, ~0u);
+  count_owner(record.owner, 1);
   --count(ours.status);
   ++count(record.status);
   ours = record;

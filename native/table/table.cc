@@ -64,7 +64,8 @@ ConnectionTable::ConnectionTable(const TableOptions& options, Tick now)
       record_pages_(size_t{index_.slots()} * sizeof(Record)),
       records_(static_cast<Record*>(record_pages_.data())),
       wheel_(index_.slots(), now),
-      opening_max_(static_cast<uint32_t>(std::floor(options.capacity * options.opening_share))) {}
+      opening_max_(static_cast<uint32_t>(std::floor(options.capacity * options.opening_share))),
+      by_owner_(options.by_owner ? std::make_unique<uint32_t[]>(UINT16_MAX + 1) : nullptr) {}
 
 ConnectionTable::Plan ConnectionTable::plan(ConnectionStatus status, uint64_t hash) {
   const bool opening = status == ConnectionStatus::kOpening;
@@ -119,7 +120,7 @@ Slot ConnectionTable::victim_in(uint32_t chunk, bool openings_too) const {
 Slot ConnectionTable::put(const Record& record, uint64_t hash) {
   const Slot slot = index_.place(hash);  // there is room: size < capacity < slots
   std::construct_at(&records_[slot], record);
-  own_ += record.owner == options_.self;
+  count_owner(record.owner, 1);
   ++count(record.status);
   wheel_.schedule(slot, deadline(record));
   return slot;
@@ -127,7 +128,7 @@ Slot ConnectionTable::put(const Record& record, uint64_t hash) {
 
 void ConnectionTable::erase(Slot slot) {
   const Record& record = records_[slot];
-  own_ -= record.owner == options_.self;
+  count_owner(record.owner, ~0u);
   --count(record.status);
   wheel_.cancel(slot);
   index_.remove(slot, hash(record.key));
@@ -148,9 +149,10 @@ void ConnectionTable::set_status(Slot slot, ConnectionStatus status, Tick now) {
 
 void ConnectionTable::set_owner(Slot slot, uint16_t owner) {
   Record& record = records_[slot];
-  own_ -= record.owner == options_.self;
-  own_ += owner == options_.self;
+  count_owner(record.owner, ~0u);
+  count_owner(owner, 1);
   record.owner = owner;
+  record.expected = 0;
 }
 
 TableSizes ConnectionTable::sizes() const {

@@ -60,6 +60,7 @@ struct TableOptions {
   uint16_t self = 0;            ///< owner index whose entries are "own"
   uint64_t seed = 0;            ///< of the table's hash; random in production
   uint16_t nodes = UINT16_MAX;  ///< imported records whose owner is not below this are refused
+  bool by_owner = false;        ///< count the connections of each owner (connections_of)
 };
 inline constexpr uint32_t kCapacityMin = 16;
 inline constexpr uint32_t kCapacityMax = 64u << 20;
@@ -149,9 +150,11 @@ class ConnectionTable {
   void clear_seen_here(Slot slot, uint8_t bits) {
     records_[slot].seen_here &= static_cast<uint8_t>(~bits);
   }
-  /// The connection's time is over, though advance() may not have come to it.
-  bool is_over(Slot slot, Tick now) const {
-    return !Wheel::is_later(deadline(records_[slot]), now);
+  /// The connection's time is over, though advance() may not have come to it: then it is not there
+  /// any more, and only its slot is still taken.
+  bool is_over(Slot slot, Tick now) const { return is_over(records_[slot], now); }
+  bool is_over(const Record& record, Tick now) const {
+    return !Wheel::is_later(deadline(record), now);
   }
 
   /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot,
@@ -181,14 +184,15 @@ class ConnectionTable {
   ///   own here         stays own, unless `trust` says otherwise, or it was adopted (kAdopted) and
   ///                    has not closed; counted as disputed when the record names another owner
   ///   same connection  takes over the record's owner (unless that is what somebody noted and ours
-  ///                    what the owner said, kConfirmed; nor does it make an own one of
-  ///                    another's), and what the record knows more of it when this node has not
+  ///                    what the owner said, kConfirmed; or what its heir says and ours what the
+  ///                    owner said; nor does it make an own one of another's), and what the record knows more of it when this node has not
   ///                    seen all of it itself (kMidstream, kImported); an end that is only
   ///                    concluded (kConcluded) counts for less than its owner's word
   ///   port reuse       of two connections with one key the later stands, by when they were opened
   ///                    and that the earlier has closed; an own one gives way when closed here
+  /// A connection whose time is over is not entered, and one of ours is as if it were not there.
   /// Merging a list twice is merging it once; of lists about the same connections that name the
-  /// same owners the order does not matter. Times are taken from the record relative to
+  /// same owners, and of which none is over, the order does not matter. Times are taken from the record relative to
   /// `sender_now`. Records that are not well-formed are refused and counted.
   struct Imported {
     uint32_t inserted = 0, corrected = 0, known = 0, refused = 0, full = 0;
@@ -209,6 +213,8 @@ class ConnectionTable {
   void set_nodes(uint16_t nodes) { options_.nodes = nodes; }
 
   TableSizes sizes() const;
+  /// Connections of `owner`; 0 unless TableOptions::by_owner.
+  uint32_t connections_of(uint16_t owner) const { return by_owner_ ? by_owner_[owner] : 0; }
   uint32_t slots() const { return index_.slots(); }  ///< a Slot is smaller than this
   size_t memory_bytes() const;                       ///< taken at construction
 
@@ -235,17 +241,25 @@ class ConnectionTable {
   Slot find_victim(uint64_t hash, bool openings_too);
   Slot victim_in(uint32_t chunk, bool openings_too) const;
   Slot put(const Record& record, uint64_t hash);
-  /// What an import does with one record; translates its times.
-  enum class Arrival : uint8_t { kRefused, kKnown, kDisputed, kCorrected, kFull, kUnknown };
-  Arrival receive(Record& record, uint64_t& hash, Tick sender_now, Tick now, Trust trust);
+  /// What an import does with one record.
+  enum class Arrival : uint8_t { kKnown, kDisputed, kCorrected, kFull, kUnknown };
+  Arrival receive(const Record& record, Slot slot, Tick now, Trust trust);
+  bool translate(Record& record, Tick sender_now, Tick now) const;
   Arrival merge(Slot slot, const Record& record, Trust trust);
   bool believes(Trust trust, const Record& record, const Record& ours) const;
   void reconsider(Slot slot, const Record& record, Trust trust);
-  void complete(Slot slot, const Record& record, Trust trust);
+  bool is_outweighed(Trust trust, const Record& record, const Record& ours) const;
+  void complete(Slot slot, const Record& record, Trust trust, bool taken);
   bool overwrite(Slot slot, const Record& record);
 
   Tick deadline(const Record& record) const {
     return record.last_seen + options_.timeouts.of(record.key.protocol, record.status);
+  }
+  void count_owner(uint16_t owner, uint32_t by) {
+    if (owner == options_.self) own_ += by;
+    if (by_owner_) [[unlikely]] {
+      by_owner_[owner] += by;
+    }
   }
   uint32_t& count(ConnectionStatus status) { return by_status_[static_cast<size_t>(status)]; }
   uint32_t count(ConnectionStatus status) const { return by_status_[static_cast<size_t>(status)]; }
@@ -258,6 +272,7 @@ class ConnectionTable {
   Wheel wheel_;
   uint32_t opening_max_;
   uint32_t own_ = 0;
+  std::unique_ptr<uint32_t[]> by_owner_;  // null: nobody asks
   uint32_t by_status_[3] = {};
   uint32_t hand_ = 0;  // the chunk where the next look for a victim beyond the path begins
 };
@@ -334,11 +349,18 @@ ConnectionTable::Imported ConnectionTable::import_block(std::span<const Record> 
                                                         Listener* listener) {
   Imported result;
   for (Record record : records) {
-    uint64_t hash = 0;
-    switch (receive(record, hash, sender_now, now, trust)) {
-      case Arrival::kRefused:
-        ++result.refused;
-        break;
+    if (!translate(record, sender_now, now)) {
+      ++result.refused;
+      continue;
+    }
+    const uint64_t hash = this->hash(record.key);
+    Slot slot = find(record.key, hash);
+    if (slot != kNoSlot && is_over(slot, now)) {
+      if (listener != nullptr) listener->leaving(slot, records_[slot], true);
+      erase(slot);
+      slot = kNoSlot;
+    }
+    switch (receive(record, slot, now, trust)) {
       case Arrival::kDisputed:
         ++result.disputed;
         ++result.known;

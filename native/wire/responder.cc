@@ -68,13 +68,14 @@ void listen_once(int socket, const Resolution& resolution, std::vector<Clash>& c
 
 Result<std::unique_ptr<LinkResponder>> LinkResponder::open(const std::string& interface,
                                                            const Mac& cluster_mac,
-                                                           const std::vector<Address>& addresses) {
+                                                           const std::vector<Address>& addresses,
+                                                           bool router) {
   const Result<LinkInfo> link = read_ethernet(interface);
   if (!link) return link.error();
   Result<Descriptor> socket = open_link_socket(link.value(), 0);
   if (!socket) return socket.error();
   return std::unique_ptr<LinkResponder>(new LinkResponder(
-      std::move(socket.value()), Resolution{link.value().mac, cluster_mac, addresses}));
+      std::move(socket.value()), Resolution{link.value().mac, cluster_mac, addresses, router}));
 }
 
 bool LinkResponder::answer(const Frame& frame) {

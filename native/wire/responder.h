@@ -29,6 +29,7 @@ struct Resolution {
   Mac own{};      ///< the interface's own address: the Ethernet source of everything that is sent
   Mac cluster{};  ///< the answer
   std::vector<Address> addresses;
+  bool router = false;  ///< the cluster forwards, and its advertisements say so (RFC 4861 4.4)
 };
 
 /// Ethernet with tags (one of them perhaps taken out), IPv6, a neighbour advertisement
@@ -57,15 +58,22 @@ size_t write_probe(const Resolution& resolution, const Address& address, Resolut
 /// addresses has another MAC than the cluster's: `address` and `mac` tell which.
 bool read_claim(const Resolution& resolution, const Frame& frame, Address& address, Mac& mac);
 
+/// Tells where the cluster addresses are also when nobody asks.
+class AnnouncingResponder : public Responder {
+ public:
+  /// Announces every cluster address once.
+  virtual Status announce() = 0;
+};
+
 /// One per worker: it has a socket of its own and is not shared.
-class LinkResponder : public Responder {
+class LinkResponder : public AnnouncingResponder {
  public:
   static Result<std::unique_ptr<LinkResponder>> open(const std::string& interface,
                                                      const Mac& cluster_mac,
-                                                     const std::vector<Address>& addresses);
+                                                     const std::vector<Address>& addresses,
+                                                     bool router = false);
   bool answer(const Frame& frame) override;
-  /// Announces every cluster address once.
-  Status announce();
+  Status announce() override;
   /// Questions that were ignored because they were malformed.
   uint64_t malformed() const { return malformed_; }
 

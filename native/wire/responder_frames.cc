@@ -17,7 +17,7 @@ constexpr uint8_t kHopLimit = 255;
 constexpr uint8_t kSolicitation = 135, kAdvertisement = 136;
 constexpr uint8_t kOptionSourceMac = 1, kOptionTargetMac = 2;
 constexpr size_t kIpv6Bytes = 40, kNeighbourBytes = 24, kOptionBytes = 8;
-constexpr uint8_t kFlagSolicited = 0x40, kFlagOverride = 0x20;
+constexpr uint8_t kFlagRouter = 0x80, kFlagSolicited = 0x40, kFlagOverride = 0x20;
 constexpr uint8_t kNeedsChecksum = 1;  // VIRTIO_NET_HDR_F_NEEDS_CSUM
 constexpr Address kUnspecified{};
 constexpr Address kAllNodes{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
@@ -199,6 +199,10 @@ Asked read_neighbour(const Frame& frame, const Link& link, Neighbour& neighbour)
   return Asked::kAnswered;
 }
 
+uint8_t advertised_flags(const Resolution& resolution) {
+  return static_cast<uint8_t>(kFlagOverride | (resolution.router ? kFlagRouter : 0));
+}
+
 bool is_ours(const Resolution& resolution, const Address& address, Family family) {
   return family_of(address) == family &&
          std::find(resolution.addresses.begin(), resolution.addresses.end(), address) !=
@@ -235,7 +239,7 @@ Asked answer_solicitation(const Resolution& resolution, const Frame& frame, cons
   if (!nameless && is_multicast(to)) return Asked::kMalformed;
   write_link_header(out, to, resolution.own, frame, link);
   write_neighbour(out, kAdvertisement, asked.target, nameless ? kAllNodes : asked.source,
-                  nameless ? kFlagOverride : kFlagSolicited | kFlagOverride, asked.target,
+                  advertised_flags(resolution) | (nameless ? 0 : kFlagSolicited), asked.target,
                   &resolution.cluster);
   return Asked::kAnswered;
 }
@@ -271,7 +275,7 @@ size_t write_announcement(const Resolution& resolution, const Address& address,
     write_arp(out, kArpRequest, resolution.cluster, address, Mac{}, address);
   } else {
     write_untagged(out, kAllNodesMac, resolution.own, ETH_P_IPV6);
-    write_neighbour(out, kAdvertisement, address, kAllNodes, kFlagOverride, address,
+    write_neighbour(out, kAdvertisement, address, kAllNodes, advertised_flags(resolution), address,
                     &resolution.cluster);
   }
   return static_cast<size_t>(out.next - frame.data());

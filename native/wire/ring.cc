@@ -67,8 +67,8 @@ Result<std::unique_ptr<RingSource>> RingSource::open_one(const RingOptions& opti
   void* arena = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) return system_error("mapping memory for large frames");
-  return std::unique_ptr<RingSource>(
-      new RingSource(std::move(socket), std::move(slots.value()), static_cast<uint8_t*>(arena)));
+  return std::unique_ptr<RingSource>(new RingSource(std::move(socket), std::move(slots.value()),
+                                                    static_cast<uint8_t*>(arena), options.ingress));
 }
 
 Result<std::vector<std::unique_ptr<RingSource>>> RingSource::open(const RingOptions& options,
@@ -96,25 +96,41 @@ Result<std::vector<std::unique_ptr<RingSource>>> RingSource::open(const RingOpti
     if (const Status joined = join_fanout(sockets, false); !joined) return joined.error();
   }
   // Only now are the filters opened: a bound socket that has not yet joined would get every packet.
-  const Program filter = arrival_filter(options.addresses);
+  const Program filter = options.cluster_mac ? gateway_filter(*options.cluster_mac)
+                                             : arrival_filter(options.addresses);
   for (const int socket : sockets) {
     if (const Status attached = attach_filter(socket, filter); !attached) return attached.error();
   }
   return sources;
 }
 
-RingSource::RingSource(Descriptor socket, RingSlots slots, uint8_t* arena)
-    : socket_(std::move(socket)), slots_(std::move(slots)), arena_(arena) {}
+RingSource::RingSource(Descriptor socket, RingSlots slots, uint8_t* arena, uint8_t ingress)
+    : socket_(std::move(socket)), slots_(std::move(slots)), arena_(arena), ingress_(ingress) {}
 
 RingSource::~RingSource() {
   munmap(arena_, kArenaBytes);
 }
 
-size_t RingSource::receive(std::span<Frame> burst) {
+void RingSource::begin_burst() {
   discard_queued(static_cast<uint16_t>(queued_ - queue_passed_));
   queued_ = queue_passed_ = 0;
   arena_used_ = 0;
   slots_.give_back();
+}
+
+uint64_t RingSource::next_ns() const {
+  const tpacket2_hdr* slot = slots_.peek();
+  return slot == nullptr ? UINT64_MAX : uint64_t{slot->tp_sec} * 1'000'000'000 + slot->tp_nsec;
+}
+
+void RingSource::end_burst(size_t count) {
+  // Woken twice for nothing: perhaps by an error, which would wake us for ever.
+  if (count == 0 && idle_) clear_socket_error(socket_.get());
+  idle_ = count == 0;
+}
+
+size_t RingSource::receive(std::span<Frame> burst) {
+  begin_burst();
   size_t count = 0;
   Clocks clocks;
   while (count < burst.size()) {
@@ -123,9 +139,7 @@ size_t RingSource::receive(std::span<Frame> burst) {
     if (count == 0) clocks = Clocks::read();
     fill(slot, clocks, burst[count++]);
   }
-  // Woken twice for nothing: perhaps by an error, which would wake us for ever.
-  if (count == 0 && idle_) clear_socket_error(socket_.get());
-  idle_ = count == 0;
+  end_burst(count);
   return count;
 }
 
@@ -133,6 +147,7 @@ void RingSource::fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& fra
   frame = Frame{};
   frame.bytes = RingSlots::packet(slot);
   frame.wire_bytes = slot->tp_len;
+  frame.ingress = ingress_;
   frame.time_ns = clocks.to_monotonic(uint64_t{slot->tp_sec} * 1'000'000'000 + slot->tp_nsec);
   std::memcpy(&frame.offload, frame.bytes.data - sizeof frame.offload, sizeof frame.offload);
   if ((slot->tp_status & TP_STATUS_VLAN_VALID) != 0) {

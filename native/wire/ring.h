@@ -26,6 +26,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,8 +45,12 @@ struct RingOptions {
   uint32_t slots = 4096;            ///< power of two; at line rate some milliseconds
   uint32_t queue_bytes = 64 << 20;  ///< limit, not allocation, of what large frames may occupy
   /// Only IP packets to these are let into the ring (and all that is not IP, and IPv6 multicast);
-  /// empty = everything, for gateways.
+  /// empty = everything.
   std::vector<Address> addresses;
+  /// For gateways, instead of `addresses`: only IP packets in frames to this address (and all that
+  /// is not IP, and neighbour solicitations).
+  std::optional<Mac> cluster_mac;
+  uint8_t ingress = 0;  ///< what frames say of the interface that they came by
 };
 
 class RingSource : public Source {
@@ -63,8 +68,19 @@ class RingSource : public Source {
   int poll_fd() const override { return socket_.get(); }
   void collect_drops(Counters& counters) override;
 
+  // receive() in its parts, for whoever joins several rings (wire/joined.h).
+
+  /// Gives the slots of the last burst back.
+  void begin_burst();
+  /// When the next frame came, in nanoseconds of CLOCK_REALTIME; UINT64_MAX when there is none.
+  uint64_t next_ns() const;
+  /// Takes that frame.
+  void take(const Clocks& clocks, Frame& frame) { fill(slots_.take(), clocks, frame); }
+  /// No more are taken in this burst; there were `count`, of whichever ring.
+  void end_burst(size_t count);
+
  private:
-  RingSource(Descriptor socket, RingSlots slots, uint8_t* arena);
+  RingSource(Descriptor socket, RingSlots slots, uint8_t* arena, uint8_t ingress);
   static Result<std::unique_ptr<RingSource>> open_one(const RingOptions& options,
                                                       const LinkInfo& link);
   void fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& frame);
@@ -79,6 +95,7 @@ class RingSource : public Source {
   uint16_t queue_passed_ = 0;  ///< of them, read or discarded
   bool idle_ = false;          ///< the last receive() found nothing
   uint64_t truncated_ = 0;
+  uint8_t ingress_ = 0;
 };
 
 }  // namespace flowsieve

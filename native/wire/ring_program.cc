@@ -140,6 +140,36 @@ Program arrival_filter(const std::vector<Address>& addresses) {
   return code.finish();
 }
 
+Program gateway_filter(const Mac& cluster_mac) {
+  constexpr uint32_t kLink = static_cast<uint32_t>(SKF_LL_OFF);
+  constexpr uint8_t kSolicitation = 135;  // RFC 4861 4.3
+  Assembler code;
+  const Assembler::Label ip = code.label(), elsewhere = code.label(), accept = code.label(),
+                         reject = code.label();
+  code.load_field(SKF_AD_PKTTYPE);
+  code.jump_if(BPF_JEQ, PACKET_OUTGOING, reject);
+  code.load_field(SKF_AD_PROTOCOL);
+  code.jump_if(BPF_JEQ, ETH_P_IP, ip);
+  code.jump_unless(BPF_JEQ, ETH_P_IPV6, accept);
+  code.place(ip);
+  code.op(BPF_LD | BPF_W | BPF_ABS, kLink);
+  code.jump_unless(BPF_JEQ, load_be32(cluster_mac.data()), elsewhere);
+  code.op(BPF_LD | BPF_H | BPF_ABS, kLink + 4);
+  code.jump_if(BPF_JEQ, load_be16(cluster_mac.data() + 4), accept);
+  code.place(elsewhere);
+  code.load_field(SKF_AD_PROTOCOL);
+  code.jump_unless(BPF_JEQ, ETH_P_IPV6, reject);
+  code.load(BPF_B, 6);
+  code.jump_unless(BPF_JEQ, IPPROTO_ICMPV6, reject);
+  code.load(BPF_B, 40);
+  code.jump_unless(BPF_JEQ, kSolicitation, reject);
+  code.place(accept);
+  code.op(BPF_RET | BPF_K, kWhole);
+  code.place(reject);
+  code.op(BPF_RET | BPF_K, 0);
+  return code.finish();
+}
+
 Program departure_filter(const std::vector<Address>& addresses, uint32_t snap_bytes) {
   constexpr uint8_t kTelling = kTcpSyn | kTcpFin | kTcpRst;
   Assembler code;

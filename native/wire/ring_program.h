@@ -13,6 +13,7 @@
 
 #include "base/address.h"
 #include "base/status.h"
+#include "wire/link.h"
 
 namespace flowsieve {
 
@@ -61,6 +62,10 @@ class Assembler {
 /// multicast group (neighbour solicitations); everything that is not IP; nothing that this node
 /// itself sends. Without addresses all IP passes.
 Program arrival_filter(const std::vector<Address>& addresses);
+
+/// The same for a gateway: IP packets only in frames to `cluster_mac`; everything that is not IP,
+/// and IPv6 neighbour solicitations, which go to groups; nothing that this node itself sends.
+Program gateway_filter(const Mac& cluster_mac);
 
 /// For the watch: what this node sends from one of `addresses` by any interface but loopback. Of
 /// TCP only SYN, FIN and RST, of others all; at most `snap_bytes` of each.

@@ -77,14 +77,20 @@ RingSlots::~RingSlots() {
   if (memory_ != nullptr) munmap(memory_, bytes_);
 }
 
-const tpacket2_hdr* RingSlots::take() {
+const tpacket2_hdr* RingSlots::peek() const {
   // A full circle of taken slots still says USER: they are ours, not new.
   if (taken_ > mask_) return nullptr;
   uint8_t* slot = at(next_);
   if ((status_of(slot).load(std::memory_order_acquire) & TP_STATUS_USER) == 0) return nullptr;
+  return reinterpret_cast<const tpacket2_hdr*>(slot);
+}
+
+const tpacket2_hdr* RingSlots::take() {
+  const tpacket2_hdr* slot = peek();
+  if (slot == nullptr) return nullptr;
   next_ = (next_ + 1) & mask_;
   ++taken_;
-  return reinterpret_cast<const tpacket2_hdr*>(slot);
+  return slot;
 }
 
 void RingSlots::give_back() {

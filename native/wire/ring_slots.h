@@ -31,8 +31,9 @@ class RingSlots {
   RingSlots& operator=(RingSlots&& other) noexcept;
   ~RingSlots();
 
-  /// The next filled slot, or null when the kernel has filled no more. It stays ours
-  /// until give_back().
+  /// The next filled slot, or null when the kernel has filled no more.
+  const tpacket2_hdr* peek() const;
+  /// The same, and it stays ours until give_back().
   const tpacket2_hdr* take();
   /// All slots taken so far belong to the kernel again.
   void give_back();

@@ -33,6 +33,7 @@ struct Frame {
   uint64_t time_ns = 0;     ///< of arrival, by the worker's clock; 0 = when it is looked at
   LinkType link = LinkType::kEthernet;
   bool outgoing = false;   ///< this node sent it
+  uint8_t ingress = 0;     ///< by which of several interfaces it came
   OffloadHeader offload;   ///< GSO and partial checksum state; offsets from the frame's first byte
   bool partial = false;    ///< `bytes` are only the headers' part; complete() fetches the rest
   uint16_t handle = 0;     ///< the source's own mark for complete(); nobody else reads it
@@ -62,11 +63,12 @@ class Source {
   virtual void collect_drops(Counters& counters) { (void)counters; }
 };
 
-/// One packet that is this node's own.
+/// One packet that is this node's own, or in a dispatcher its owner's.
 struct Accepted {
   const Frame* frame;
   uint16_t ip_offset;  ///< where delivery begins: the link header is not delivered
   uint32_t ip_bytes;   ///< from there on; what follows in the frame is padding
+  uint16_t owner = 0;  ///< the node whose packet it is (NodeIndex)
 };
 
 class Delivery {
@@ -75,6 +77,8 @@ class Delivery {
   /// Hands the packets over in order; returns how many were taken (the rest were refused one by one
   /// and are lost).
   virtual size_t deliver(std::span<const Accepted> packets) = 0;
+  /// What the delivery itself has counted since the last call.
+  virtual void collect(Counters& counters) { (void)counters; }
 };
 
 /// Answers link-address questions (ARP, neighbour solicitation) for the cluster addresses.

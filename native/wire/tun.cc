@@ -12,13 +12,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "wire/offload.h"
+
 namespace flowsieve {
 
 namespace {
-
-// Flags of the offload header (linux/virtio_net.h is not C++).
-constexpr uint8_t kNeedsChecksum = 1, kChecksumValid = 2;
-constexpr uint8_t kNoSegmentation = 0;
 
 ifreq request_for(const std::string& device) {
   ifreq request{};

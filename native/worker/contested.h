@@ -1,7 +1,8 @@
 // The contested connections: those that this node opened while a handover moved their bucket, so
 // that another may have noted them under another owner. Kept as copies from when they were opened,
 // in a list beside the table: so that they can be told without looking through the table, and those
-// also for which the table had no place.
+// also for which the table had no place, or has none any more. The copies of those have the flag
+// (kContested) no more; one that has it, and is not in the table, is over.
 //
 // Bounded; what finds no room is only counted, and must then be searched in the table by its flag
 // (kContested).
@@ -39,6 +40,12 @@ class ContestedList {
   }
   void clear() {
     records_.clear();
+    unlisted_ = 0;
+  }
+  /// Forgets all but those for which keep(const Record&) is true.
+  template <typename Keep>
+  void keep_if(Keep keep) {
+    std::erase_if(records_, [&](const Record& record) { return !keep(record); });
     unlisted_ = 0;
   }
 

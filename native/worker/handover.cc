@@ -14,7 +14,7 @@ bool contains(std::span<const NodeIndex> nodes, NodeIndex node) {
 
 /// An opening packet that the table gave to this node: it comes again.
 bool is_opening_of_own(const Packet& packet, const Decision& decision) {
-  return packet.opening && !decision.by_bucket && decision.verdict == Verdict::kDeliver;
+  return packet.opening && decision.packet_class == 2;
 }
 
 /// What has waited, as the decision looks at it; `packet` is its packet, or a copy to be changed.
@@ -52,7 +52,6 @@ void Worker::release() {
 Resolved Worker::acquire(std::span<const NodeIndex> losers) {
   if (!transition_) return {};
   for (const NodeIndex loser : losers) mark_acquired(loser);
-  expire_held(now_ns_);
   Resolved resolved = resolve_held();
   resolved.expired = std::exchange(expired_since_acquire_, 0);
   return resolved;
@@ -70,6 +69,7 @@ void Worker::takeover(Transition transition) {
 }
 
 void Worker::replace_criteria(Criteria criteria) {
+  expire_held(now_ns_);  // in vain: noted as the loser's, by the criteria so far
   if (transition_ && transition_->next.epoch == criteria.allocation.epoch) {
     former_ = Former{.distribution = criteria_.distribution,
                      .owner = std::move(criteria_.allocation.owner),
@@ -84,13 +84,14 @@ void Worker::replace_criteria(Criteria criteria) {
 void Worker::clear_contested() {
   former_.reset();
   for (const Record& record : contested_.records()) {
+    if (is_in_doubt(record)) continue;
     const Slot slot = table_.find(record.key, table_.hash(record.key));
     if (slot != kNoSlot) table_.clear_flags(slot, kContested);
   }
   // What the list had no room for keeps its flag, but is of an earlier epoch than whatever will be
   // contested next.
   if (contested_.unlisted() > 0) contested_since_ = criteria_.allocation.epoch;
-  contested_.clear();
+  contested_.keep_if([this](const Record& record) { return is_in_doubt(record); });
 }
 
 /// Puts a packet aside whose owner a handover has yet to tell. Its later fragments wait as they
@@ -148,6 +149,7 @@ void Worker::note_in_vain(const HeldPacket& held) {
 /// Decides all over what waits; what a transition still holds stays.
 Resolved Worker::resolve_held() {
   Resolved resolved;
+  expire_held(now_ns_);
   hold_.resolve([&](const HeldPacket& held) { return resolve(held, resolved); });
   return resolved;
 }
@@ -159,9 +161,11 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
   Decision decision = decide_at(held.frame, subject, held.hash, to_tick(held.received_ns));
   if (decision.hold) return false;
   if (decision.packet_class == 1) audit_.take(held.epoch, held.key);
-  const bool opened = decision.by_bucket && decision.verdict == Verdict::kDeliver;
+  const bool opened = decision.by_bucket && is_accepted(decision.verdict);
   if (decision.lease_over) {
     counters_.drop(Drop::kLeaseOver);
+  } else if (decision.refused) {
+    note_refused(packet);
   } else if (opened && lease_is_over()) {
     take_back(held.key, held.epoch, packet, decision);
   } else if (is_opening_of_own(packet, decision) && lease_is_over()) {
@@ -174,8 +178,8 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
     keep_for_recall(held.frame, subject, held.hash, decision, held.epoch, held.received_ns);
   }
   settle(held.frame, packet, decision);
-  if (decision.verdict == Verdict::kDeliver) {
-    const Accepted accepted{&held.frame, packet.ip_offset, packet.ip_bytes};
+  if (is_accepted(decision.verdict)) {
+    const Accepted accepted{&held.frame, packet.ip_offset, packet.ip_bytes, decision.owner};
     deliver({&accepted, 1});
   }
   if (packet.is_fragment) first_fragment(packet, decision);
@@ -237,15 +241,18 @@ void Worker::answer_refused(uint64_t now_ns) {
 bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
   const Packet packet = parse(frame.bytes, frame.wire_bytes, frame.link);
   const Tick received = to_tick(entry.time_ns);
-  const Slot slot = table_.find(entry.key, entry.hash);
-  if (slot == kNoSlot || table_.is_over(slot, received)) {
+  Slot slot = table_.find(entry.key, entry.hash);
+  if (slot != kNoSlot && table_.is_over(slot, now())) {
+    expire(slot);
+    slot = kNoSlot;
+  }
+  if (slot == kNoSlot) {
     if (!is_own_by_bucket(packet)) return false;
   } else {
     // Another one that was refused has opened the connection; or a list has told of it since.
     const Record& record = table_.at(slot);
-    if (record.owner != criteria_.allocation.self || table_.is_over(slot, now()) ||
-        record.status != ConnectionStatus::kOpening || (record.seen_here & kAdopted) != 0 ||
-        Wheel::is_later(record.opened, received + 1)) {
+    if (record.owner != criteria_.allocation.self || record.status != ConnectionStatus::kOpening ||
+        (record.seen_here & kAdopted) != 0 || Wheel::is_later(record.opened, received + 1)) {
       return false;
     }
   }
@@ -256,8 +263,10 @@ bool Worker::answer_one(const Frame& frame, const RecallRing::Entry& entry) {
                         .unshared = false,
                         .follower = false};
   const Decision decision = decide_at(frame, subject, entry.hash, received);
+  // It may have become expected, and another's by that.
+  if (decision.verdict != Verdict::kDeliver) return false;
   if (decision.packet_class == 1) audit_.take(entry.epoch, entry.key);
-  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes};
+  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes, decision.owner};
   deliver({&accepted, 1});
   return true;
 }
@@ -294,6 +303,7 @@ void Worker::take_back(const Key& key, uint32_t epoch, Packet& packet, Decision&
   if (decision.packet_class == 1) audit_.take_back(epoch, key);
   if (transition_ || former_) contested_.take_back(key);
   if (decision.slot != kNoSlot) {
+    table_.clear_flags(decision.slot, kContested);
     leaving(decision.slot, table_.at(decision.slot), false);
     table_.erase(decision.slot);
   }
@@ -369,7 +379,7 @@ bool Worker::recall_one(const Frame& frame, const RecallRing::Entry& entry,
   }
   // Once for a connection: not when the packet came again and has been decided meanwhile.
   if (!taken) audit_.take(entry.epoch, entry.key);
-  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes};
+  const Accepted accepted{&frame, packet.ip_offset, packet.ip_bytes, criteria_.allocation.self};
   deliver({&accepted, 1});
   return true;
 }
@@ -391,7 +401,7 @@ bool Worker::open_recalled(const Frame& frame, const RecallRing::Entry& entry, P
                         .follower = false};
   const Decision decision = decide_at(frame, subject, entry.hash, to_tick(entry.time_ns));
   if (transition_) transition_->acquired = std::move(acquired);
-  return decision.verdict == Verdict::kDeliver;
+  return is_accepted(decision.verdict);
 }
 
 }  // namespace flowsieve

@@ -62,8 +62,9 @@ size_t Worker::export_list(ListKind kind, NodeIndex to, uint64_t& cursor, std::s
   }
   uint64_t slot = cursor - kTableFrom;
   const std::span<Record> room = out.subspan(copied);
-  const size_t found = table_.export_block(
-      slot, room, looks, [&](const Record& record) { return is_listed(kind, to, record); });
+  const size_t found = table_.export_block(slot, room, looks, [&](const Record& record) {
+    return !table_.is_over(record, now()) && is_listed(kind, to, record);
+  });
   make_portable(kind, room.first(found), criteria_.allocation.self);
   cursor = slot >= table_.slots() ? kListEnd : kTableFrom + slot;
   return copied + found;
@@ -86,11 +87,14 @@ size_t Worker::export_contested(ListKind kind, NodeIndex to, uint64_t& cursor,
 }
 
 /// How the contested connection `copy` stands now, into `current`; false when it is not this node's
-/// any more, or over. The table may never have had room for it, or none any more.
+/// any more, or over. For those that the table had no room for, or has none any more, there are
+/// copies without the flag: they stand as they stood then.
 bool Worker::is_current(const Record& copy, Record& current) const {
   const Slot slot = table_.find(copy.key, table_.hash(copy.key));
+  if (slot != kNoSlot && table_.is_over(slot, now())) return false;
   current = slot == kNoSlot ? copy : table_.at(slot);
   if (slot != kNoSlot) return current.owner == criteria_.allocation.self;
+  if ((copy.flags & kContested) != 0) return false;
   // Had it been entered and its time been over, then after one of these at the soonest.
   const auto timeout = [&](ConnectionStatus status) {
     return options_.table.timeouts.of(copy.key.protocol, status);
@@ -151,11 +155,13 @@ NodeIndex Worker::heir(const Record& record) const {
 /// Gives the connection to its heir if its owner is dead. True when the owner changed.
 bool Worker::adopt_one(Slot slot, std::span<const NodeIndex> dead) {
   const Record& record = table_.at(slot);
-  if (!contains(dead, record.owner)) return false;
+  if (!contains(dead, record.owner) || table_.is_over(slot, now())) return false;
   const NodeIndex owner = heir(record);
   if (owner == record.owner) return false;
   const bool opening = record.status == ConnectionStatus::kOpening;
-  if (opening && owner == criteria_.allocation.self) {
+  // What a rule refuses by now has no heir, and is unknown like all of its kind.
+  const bool refused = owner == kNobody && criteria_.distribution.has_nobodys();
+  if (refused || (opening && criteria_.takes(owner))) {
     leaving(slot, record, false);
     table_.erase(slot);
     return false;

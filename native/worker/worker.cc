@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "decide/connection_id.h"
+
 namespace flowsieve {
 namespace {
 
 bool is_accepted(const Decision& decision) {
-  return decision.verdict == Verdict::kDeliver;
+  return is_accepted(decision.verdict);
 }
 
 }  // namespace
@@ -29,6 +31,7 @@ Worker::Worker(const WorkerOptions& options, Criteria criteria, Delivery& delive
 }
 
 size_t Worker::turn(Source& source, uint64_t now_ns) {
+  pass_time(now_ns);  // also when nothing comes: what is done between two turns goes by it
   if (refused_) answer_refused(now_ns);
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;
@@ -74,6 +77,9 @@ void Worker::scope_burst() {
     const bool to_cluster = options_.scope.contains(packet.ip_destination);
     in_scope_[i] =
         frame.outgoing ? from_cluster : to_cluster || (options_.both_directions && from_cluster);
+    if (options_.scope.is_gateway()) [[unlikely]] {
+      in_scope_[i] = options_.scope.forwards(frame.bytes, frame.link, packet);
+    }
     if (!in_scope_[i]) {
       counters_.add(Count::kPassed);
       continue;
@@ -84,6 +90,7 @@ void Worker::scope_burst() {
     subjects_[i].watched = frame.outgoing || !to_cluster;
     subjects_[i].unshared = frame.outgoing;
     subjects_[i].follower = false;
+    subjects_[i].reserved = reserved_for(packet.flow);
   }
 }
 
@@ -116,6 +123,9 @@ void Worker::decide_burst(Source& source, uint64_t now_ns) {
 }
 
 void Worker::decide_frame(size_t i, Source& source) {
+  if (criteria_.distribution.has_passes() && is_passed(subjects_[i])) [[unlikely]] {
+    return pass_frame(i, source);
+  }
   Trace& trace = traces_[i];
   trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
   if (trace.decision.by_bucket && cluster_) {
@@ -131,8 +141,12 @@ void Worker::decide_frame(size_t i, Source& source) {
     trace.packet.drop = Drop::kLeaseOver;
     counters_.drop(Drop::kLeaseOver);
   }
+  if (trace.decision.refused) [[unlikely]]
+    note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
-  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], trace.packet);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) {
+    queue(frames_[i], trace.packet, trace.decision);
+  }
   // Of what this node sends itself nothing is delivered, so nothing of it needs to wait.
   if (trace.packet.is_fragment && !frames_[i].outgoing) {
     first_fragment(trace.packet, trace.decision);
@@ -162,8 +176,15 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
                   .now = received,
                   .transition = transition(),
                   .former = former_ ? &*former_ : nullptr,
-                  .may_open = now_ns_ < open_until_ns_};
-  return decide(subject, slot, hash, context);
+                  .may_open = now_ns_ < open_until_ns_,
+                  .expectations = expected_,
+                  .told = told_};
+  if (criteria_.quic) [[unlikely]] {
+    context.quic = read_connection_id(*criteria_.quic, subject, frame.bytes);
+  }
+  Decision decision = decide(subject, slot, hash, context);
+  decision.quic = context.quic.id;
+  return decision;
 }
 
 /// A fragment without ports goes where the first fragment of its datagram went, and waits when that
@@ -191,8 +212,12 @@ void Worker::follow_fragment(size_t i, Source& source) {
     return;
   }
   trace.decision = decide_follower(frames_[i], packet, *datagram);
+  if (trace.decision.refused) [[unlikely]]
+    note_refused(packet);
   settle(frames_[i], packet, trace.decision);
-  if (is_accepted(trace.decision) && source.complete(frames_[i])) queue(frames_[i], packet);
+  if (is_accepted(trace.decision) && source.complete(frames_[i])) {
+    queue(frames_[i], packet, trace.decision);
+  }
 }
 
 /// Decides a later fragment whose first one is known; completes `packet` with what only the first
@@ -207,14 +232,20 @@ Decision Worker::decide_follower(const Frame& frame, Packet& packet, const Datag
                   .watched = !options_.scope.contains(packet.ip_destination),
                   .unshared = frame.outgoing,
                   .follower = true,
-                  .first = static_cast<Verdict>(datagram.verdict)};
+                  .first = static_cast<Verdict>(datagram.verdict),
+                  .reserved = reserved_for(packet.flow),
+                  .first_owner = datagram.owner};
+  if (subject.first == Verdict::kPass && !subject.watched) [[unlikely]]
+    return pass_follower();
   return decide_subject(frame, subject, table_.hash(subject.key));
 }
 
 /// Remembers what the first fragment decided, and lets those go that were waiting for it.
 void Worker::first_fragment(const Packet& packet, const Decision& decision) {
-  const Datagram datagram{
-      .flow = packet.flow, .kind = packet.kind, .verdict = static_cast<uint8_t>(decision.verdict)};
+  const Datagram datagram{.flow = packet.flow,
+                          .kind = packet.kind,
+                          .verdict = static_cast<uint8_t>(decision.verdict),
+                          .owner = decision.owner};
   fragments_.remember(packet.fragment, datagram, now_ns_);
   fragments_.release(packet.fragment, [&](const HeldFrame& held) {
     Frame frame;
@@ -225,9 +256,11 @@ void Worker::first_fragment(const Packet& packet, const Decision& decision) {
     std::memcpy(&frame.offload, held.extra.data(), sizeof(frame.offload));
     Packet later = held.packet;
     const Decision follower = decide_follower(frame, later, datagram);
+    if (follower.refused) [[unlikely]]
+      note_refused(later);
     settle(frame, later, follower);
     // At once, since the held bytes die with the release.
-    const Accepted accepted{&frame, later.ip_offset, later.ip_bytes};
+    const Accepted accepted{&frame, later.ip_offset, later.ip_bytes, follower.owner};
     if (is_accepted(follower)) deliver({&accepted, 1});
   });
 }
@@ -244,14 +277,19 @@ void Worker::settle(const Frame& frame, const Packet& packet, const Decision& de
     ledger_->count(decision.slot, from_client, packet.ip_bytes,
                    frame.time_ns ? frame.time_ns : now_ns_);
   }
-  if (decision.verdict == Verdict::kDiscard && !decision.lease_over) {
+  if (decision.verdict == Verdict::kDiscard && !decision.lease_over && !decision.refused) {
     counters_.add(Count::kDiscarded);
     counters_.add(Count::kDiscardedBytes, packet.ip_bytes);
   }
 }
 
-void Worker::queue(const Frame& frame, const Packet& packet) {
-  accepted_[accepted_count_++] = {&frame, packet.ip_offset, packet.ip_bytes};
+void Worker::note_refused(Packet& packet) {
+  packet.drop = Drop::kRefused;
+  counters_.drop(Drop::kRefused);
+}
+
+void Worker::queue(const Frame& frame, const Packet& packet, const Decision& decision) {
+  accepted_[accepted_count_++] = {&frame, packet.ip_offset, packet.ip_bytes, decision.owner};
 }
 
 void Worker::deliver_burst() {
@@ -318,6 +356,13 @@ void Worker::entered(Slot slot, const Record& record) {
 }
 
 void Worker::leaving(Slot slot, const Record& record, bool timed_out) {
+  // It gives its place and goes on: others can be told of it from its copy alone.
+  const bool own = record.owner == criteria_.allocation.self;
+  if (!timed_out && own && is_contested(record)) [[unlikely]] {
+    Record copy = record;
+    copy.flags &= static_cast<uint8_t>(~kContested);
+    contested_.add(copy);
+  }
   if (ledger_) ledger_->close(slot, record, timed_out);
 }
 

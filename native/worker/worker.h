@@ -35,8 +35,12 @@
 #include "worker/hold.h"
 #include "worker/ledger.h"
 #include "worker/recall.h"
+#include "worker/reconcile.h"
 
 namespace flowsieve {
+
+class OpenList;
+struct OpenConnection;
 
 struct WorkerOptions {
   TableOptions table;
@@ -96,6 +100,9 @@ class Worker : private ConnectionListener {
   /// are looked at.
   void age(uint64_t now_ns, size_t budget);
 
+  /// What is a certain node's by configuration. Takes effect with the next turn.
+  void reserve(Reserved reserved) { reserved_ = std::move(reserved); }
+
   /// Takes effect with the next turn. The table stays as it is: that is the point. Ends a
   /// transition; what is still held is decided by the new criteria.
   void replace_criteria(Criteria criteria);
@@ -135,6 +142,22 @@ class Worker : private ConnectionListener {
   /// more are.
   void clear_contested();
 
+  // Expected connections (docs/decisions/expected-connections.md). Before a state is taken over
+  // or an expectation is gone, the caller has everything decided that had been received.
+
+  /// Enters an expectation, or moves its state on. `room` becomes the worker's when it has none
+  /// yet: memory is taken by the caller, not between two bursts. What was left to others while this
+  /// node's own was pending is forgotten when that becomes active.
+  Expectations::Outcome expect(const Expectation& expectation, std::unique_ptr<Expectations>& room);
+  /// It is over. What was left to its owner while it was ending is forgotten, unless the owner has
+  /// said that it has it. False when it was not there.
+  bool unexpect(NodeIndex owner, uint64_t id);
+  /// Those of nodes that are dead or have left; before their connections are adopted.
+  void forget_expectations(std::span<const NodeIndex> owners);
+  void clear_expectations();
+  /// Null: none ever was.
+  const Expectations* expectations() const { return expectations_.get(); }
+
   static constexpr uint64_t kListEnd = UINT64_MAX;
   /// Copies up to out.size() records for node `to` from `cursor` (0 at first) on, and returns how
   /// many; looks at about `looks` places at most. That none came is not the end: that the cursor
@@ -146,7 +169,26 @@ class Worker : private ConnectionListener {
   ConnectionTable::Imported import_list(ListKind kind, std::span<const Record> records,
                                         Tick sender_now);
 
+  /// A list of this worker's connections goes to another node.
+  void tell() { told_ = {.ever = true, .at = now()}; }
+
+  // The operating system's list (worker/reconcile.cc).
+
+  /// Adds the keys of own connections that `list`, begun at `listed_at`, does not have to
+  /// `missing`, up to `most` in it. Looks at about `looks` chunks and entries from `cursor` (0 at
+  /// first) on and moves it, at the end to kListEnd. Returns how many were compared.
+  size_t find_missing(const OpenList& list, Tick listed_at, uint64_t& cursor, size_t looks,
+                      std::vector<Key>& missing, size_t most);
+  /// Ends a connection that the first list did not have, if it is not in the second (`again`)
+  /// either. `dry`: only says what it would do.
+  Reconciled drop_missing(const Key& key, const OpenList& again, Tick listed_at, bool dry);
+  /// Enters a connection that is open. `anywhere`: in whichever bucket, since no other node decides
+  /// about it before it has been told.
+  Reconciled restore(const OpenConnection& open, bool anywhere, bool dry);
+
   const Criteria& criteria() const { return criteria_; }
+  /// The rule for the connection of a packet of kind kFlow or kError, whatever its direction.
+  uint16_t rule_of(const Packet& packet) const;
   ConnectionTable& table() { return table_; }
   const Counters& counters() const { return counters_; }
   Tick now() const { return to_tick(now_ns_); }
@@ -159,6 +201,8 @@ class Worker : private ConnectionListener {
 
   /// Adds what `source` has lost since the last time to the counters.
   void collect_drops(Source& source) { source.collect_drops(counters_); }
+  /// Adds what the delivery has counted since the last time.
+  void collect_delivered() { delivery_.collect(counters_); }
 
   /// Gives up what waits for a first fragment: there will be no more frames.
   void abandon_fragments();
@@ -177,6 +221,9 @@ class Worker : private ConnectionListener {
 
   void parse_burst();
   void scope_burst();
+  NodeIndex reserved_for(const Key& flow) const {
+    return reserved_.empty() ? kNobody : reserved_.owner_of(flow);
+  }
   void find_burst();
   void decide_burst(Source& source, uint64_t now_ns);
   void deliver_burst();
@@ -188,7 +235,8 @@ class Worker : private ConnectionListener {
   Decision decide_subject(const Frame& frame, const Subject& subject, uint64_t hash);
   Decision decide_at(const Frame& frame, const Subject& subject, uint64_t hash, Tick received);
   void settle(const Frame& frame, const Packet& packet, const Decision& decision);
-  void queue(const Frame& frame, const Packet& packet);
+  void note_refused(Packet& packet);
+  void queue(const Frame& frame, const Packet& packet, const Decision& decision);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
   uint64_t received_ns(const Frame& frame) const;
@@ -218,6 +266,17 @@ class Worker : private ConnectionListener {
   bool open_recalled(const Frame& frame, const RecallRing::Entry& entry, Packet& packet,
                      std::span<const NodeIndex> dead);
 
+  // worker/expected.cc
+  void look_at_expectations();
+  void settle_left(NodeIndex owner, uint64_t id, bool forget);
+  bool is_in_doubt(const Record& record) const;
+  // worker/passing.cc
+  bool is_passed(const Subject& subject) const;
+  void pass_frame(size_t i, Source& source);
+  Decision pass_follower();
+  void count_passed();
+  Decision pass_on();
+
   // worker/lists.cc
   size_t export_contested(ListKind kind, NodeIndex to, uint64_t& cursor, std::span<Record> out,
                           size_t looks) const;
@@ -229,8 +288,12 @@ class Worker : private ConnectionListener {
   bool adopt_one(Slot slot, std::span<const NodeIndex> dead);
   bool answer_for(Slot slot, std::span<const NodeIndex> dead);
 
+  // worker/reconcile.cc
+  bool is_judged(const Record& record, const OpenList& list, Tick listed_at) const;
+
   WorkerOptions options_;
   Criteria criteria_;
+  Reserved reserved_;
   Delivery& delivery_;
   Responder* responder_;
   Ledger* ledger_;
@@ -251,6 +314,9 @@ class Worker : private ConnectionListener {
   RecallRing recall_;
   bool refused_ = false;  // the recall may have packets that were refused past the lease
   Audit audit_;
+  std::unique_ptr<Expectations> expectations_;
+  Expectations* expected_ = nullptr;  // the same; null while there are none
+  Told told_;
 
   // One burst, structure of arrays: each verb walks one of them.
   std::array<Frame, kBurst> frames_;

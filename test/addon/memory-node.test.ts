@@ -34,6 +34,7 @@ function workerOptions(self: number): NativeWorkerOptions {
     nodes: 0xffff,
     self,
     addresses: null,
+    linkAddresses: [],
     bothDirections: false,
     sampleEvery: 0,
     fragments: { held: 16, heldBytes: 65536, holdSeconds: 1 },
@@ -44,7 +45,15 @@ function workerOptions(self: number): NativeWorkerOptions {
 
 function criteria(self: number, epoch: number, owner: number): NativeCriteria {
   const owners = new Uint16Array(16).fill(owner);
-  return { distribution, epoch, self, owners, tracking: 'observe', monitoring: true };
+  return {
+    distribution,
+    epoch,
+    self,
+    owners,
+    tracking: 'observe',
+    monitoring: true,
+    forwards: false,
+  };
 }
 
 const TO_NODE_1: NativeTransition = {

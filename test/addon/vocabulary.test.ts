@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { EXPECTATION_BYTES } from '../../lib/native/expectations.js';
 import { addon, vocabulary } from '../../lib/native/index.js';
 import { ENDED_BYTES, RECORD_BYTES } from '../../lib/native/records.js';
 
@@ -30,6 +31,7 @@ describe('the words that both layers share', () => {
   it('include the sizes of the structures that cross', () => {
     assert.equal(vocabulary.recordBytes, RECORD_BYTES);
     assert.equal(vocabulary.endedBytes, ENDED_BYTES);
+    assert.equal(vocabulary.expectationBytes, EXPECTATION_BYTES);
   });
 });
 

@@ -27,6 +27,9 @@ nodes:
 interface: eth0
 link: multicast
 distribution: { hash: siphash, fields: [source, sourcePort, destination, destinationPort], buckets: 256 }
+rules:                             # the first that matches decides; without rules everything is distributed
+  - { protocol: tcp, ports: [443, "8000-8099"], affinity: source }
+  - { protocol: tcp, ports: [5432], do: single, nodes: [node-2, node-1] }
 tracking: observe
 tables: { connections: 1000000, openingShare: 0.25 }
 timeouts: { tcp: { opening: 30, established: 7440, closing: 20 } }
@@ -50,8 +53,7 @@ function defaultOf(schema, notes) {
 function leafRow(path, schema) {
   const notes = notesOf(schema);
   if (!notes) throw new Error(`${path} has no notes in the schema.`);
-  const later = notes.refused ? ` (not in this version: ${notes.refused.join(', ')})` : '';
-  const cells = [`\`${path}\``, notes.expected + later, defaultOf(schema, notes), notes.text];
+  const cells = [`\`${path}\``, notes.expected, defaultOf(schema, notes), notes.text];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
 }
 
@@ -99,6 +101,10 @@ ${[...rows('', configurationSchema)].join('\n')}
 - \`quorum: paths\` is for at most two nodes. \`sync.failAfter\` is at least two heartbeats, \`sync.guard\` less than \`sync.hold\`.
 - Where nodes speak to each other (\`sync\`, or else \`address\`) is each node's only one, and never a cluster address.
 - \`hash: jhash\` gives the kernel's answer only with \`fields: [source]\`; other fields are allowed and warned of.
+- Config ids of \`quic.configs\` are each other's only ones; server id and nonce have 19 octets together at most; \`keyFile\` is not given with
+  \`encrypted: false\`. No two nodes have server ids that one of the configs cannot tell apart.
+- \`os\` counts only with \`tracking: os\` ([what it does](../decisions/os-list.md)). \`os.match\` names each identifier once, and with
+  one missing nothing is restored.
 - \`monitoring: false\` replaces the three timeouts of each protocol by its \`established\` one.
 
 ## The hash key
@@ -112,9 +118,20 @@ All nodes must hash with the same key, and nobody else should know it: who does 
 \`siphash\` uses the first 16 bytes, \`toeplitz\` all 40, \`crc32c\` and \`jhash\` the first 4 as a little-endian seed. Only \`siphash\` keeps
 somebody who sees the answers from finding addresses that collide; the others are there to agree with other machinery.
 
+## QUIC connection ids
+
+With \`quic\` a packet to one of its ports goes to the node that its connection id names, wherever the client is
+([operating](../guide/operating.md#quic-clients-whose-address-changes), [why so](../decisions/quic.md)). The key of a config is
+
+1. the content of its \`keyFile\`, 32 hexadecimal digits;
+2. otherwise HKDF-SHA256 (RFC 5869) of the secret: salt the name of the cluster, info \`flowsieve quic-lb v1 config N\` with the config id, 16 bytes;
+3. without a secret the name of the cluster takes its place, and a warning says so.
+
+A node's server id is the first \`serverIdLength\` octets of its \`serverId\`, or of SHA-256 of its name.
+
 ## What nodes agree on
 
-Nodes agree on the allocation, and on the criteria of the distribution, by the cluster protocol; a node whose configuration asks for
+Nodes agree on the allocation, and on the criteria of the distribution and of \`quic\`, by the cluster protocol; a node whose configuration asks for
 other criteria than those in force says so, and the nodes change to them when all ask for the same. \`cluster\`, \`addresses\`, \`sync\`,
 \`quorum\` and the names and addresses of \`nodes\` have to be the same on all.
 
@@ -132,15 +149,11 @@ A hash key that is derived from the secret changes with it, when the last node h
 
 ## What a reload takes over
 
-\`nodes\`, \`distribution\`, \`secret\`, \`rebalance\` and \`drain\`; everything else stays as it is until the next start, and the log says so.
+\`nodes\`, \`distribution\`, \`rules\`, \`quic\`, \`secret\`, \`rebalance\`, \`drain\` and \`health\`; everything else stays as it is until the next start, and the log says so.
 
 - A change of the node list is taken only if every majority of the old list shares a node with every majority of the new one: one node more
   or less at a time, when in doubt.
 - The sync address of a node that stays does not change.
-
-## What this version does not run
-
-\`topology: dispatcher\`, \`role: gateway\` and \`tracking: os\` are refused.
 `;
 }
 

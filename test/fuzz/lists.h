@@ -67,6 +67,8 @@ inline List export_list(Node& node, ListKind kind, NodeIndex to, size_t block, s
   }
   size_t belonging = 0;
   for (const auto& [key, record] : node.table()) {
+    // Still in the table, but told to nobody.
+    if (node.worker().table().is_over(record, list.now)) continue;
     if (!belongs(node, kind, to, record)) continue;
     ++belonging;
     demand(listed.count(key) > 0);

@@ -194,7 +194,9 @@ class Node {
       const Record& earlier = before.at(key);
       if (record.owner == earlier.owner) {
         if (std::find(dead.begin(), dead.end(), record.owner) == dead.end()) continue;
-        demand(rules_->heir(record) == record.owner);
+        // What is over is nobody's to adopt.
+        demand(worker_->table().is_over(record, worker_->now()) ||
+               rules_->heir(record) == record.owner);
         continue;
       }
       demand(std::find(dead.begin(), dead.end(), earlier.owner) != dead.end());
@@ -390,6 +392,8 @@ class Node {
         return demand(packet_class == 1 || packet_class == 2 || packet_class == 5);
       case Verdict::kDiscard:
         return demand(packet_class == 3 || packet_class == 4 || packet_class == 6);
+      case Verdict::kForward:
+        return demand(false);  // no dispatcher
     }
   }
 

@@ -115,6 +115,27 @@ describe('administration of a node that speaks with others', () => {
     );
   });
 
+  it('expects connections, shows what is expected, and ends it', async () => {
+    await start(node);
+    const request = {
+      protocol: 'tcp',
+      client: { address: '198.51.100.0/24' },
+      server: { address: '192.0.2.100', port: 50_000 },
+      lifetime: 5,
+      once: true,
+    };
+    const made = await client.expect(request);
+    assert.deepEqual([made.client, made.once], [{ address: '198.51.100.0/24', port: null }, true]);
+    assert.deepEqual(await client.expectations(), [made]);
+    await assert.rejects(client.expect(request), refused('FLOWSIEVE_FULL', /at most one/));
+    await client.unexpect(made.id);
+    assert.deepEqual(await client.expectations(), []);
+    await assert.rejects(client.unexpect(made.id), refused('FLOWSIEVE_STATE', /an expectation/));
+    const metrics = await client.metrics();
+    assert.match(metrics, /^flowsieve_expectations\{owner="others"\} 2$/m);
+    assert.match(metrics, /^flowsieve_expectations_ended_total\{why="expired"\} 2$/m);
+  });
+
   it('gives the audit and what happened lately', async () => {
     await start(node);
     assert.deepEqual(await client.audit(), node.audit());
@@ -127,6 +148,9 @@ describe('administration of a node that speaks with others', () => {
       '{"node":"node-2","weight":-1}',
       /^Expected 0 or a number from 0\.001 to 65535 for weight but received -1\.$/,
     ],
+    ['/expect', '{"protocol":"tcp","client":{"host":"a"}}', /for client but received/],
+    ['/expect', '{"client":{}}', /^Expected a protocol for protocol but received/],
+    ['/unexpect', '{"id":-1}', /^Expected the id of an expectation for id but received -1\.$/],
     ['/weight', '{"node":"node-2","weight":0.0001}', /for weight but received 0\.0001\.$/],
     ['/weight', '{"node":"node-2","weight":65536}', /for weight but received 65536\.$/],
     ['/weight', '{"node":"node-2","weight":"2"}', /for weight but received "2"\.$/],
@@ -142,9 +166,9 @@ describe('administration of a node that speaks with others', () => {
     [
       '/drain',
       '{"then":"leave"}',
-      /^Expected a map of deadline for the request but received "then"\.$/,
+      /^Expected a map of deadline, node for the request but received "then"\.$/,
     ],
-    ['/resume', '{"now":true}', /^Expected nothing for the request but received "now"\.$/],
+    ['/resume', '{"now":true}', /^Expected a map of node for the request but received "now"\.$/],
   ];
   for (const [path, body, sentence] of wrong) {
     it(`refuses ${path} with ${body}`, async () => {
@@ -156,9 +180,31 @@ describe('administration of a node that speaks with others', () => {
     });
   }
 
+  it('compares when it is told to, and says what came of it', async () => {
+    await start(node);
+    const view = await client.reconcile({ dryRun: true, limit: 1 });
+    assert.deepEqual(node.reconciled, [{ dryRun: true, limit: 1 }]);
+    assert.equal(view.dryRun, true);
+    assert.deepEqual(
+      view.connections.map(({ outcome }) => outcome),
+      ['dropped'],
+    );
+    assert.equal((await ask('POST', '/reconcile')).status, 200);
+    for (const [body, sentence] of [
+      ['{"dryRun":"yes"}', /^Expected true or false for dryRun but received "yes"\.$/],
+      ['{"limit":10001}', /^Expected an integer from 0 to 10000 for limit but received 10001\.$/],
+      ['{"every":5}', /^Expected a map of dryRun, limit for the request but received "every"\.$/],
+    ] as const) {
+      const { status, message } = await ask('POST', '/reconcile', body);
+      assert.equal(status, 400);
+      assert.match(message, sentence);
+    }
+    assert.equal(node.reconciled.length, 2);
+  });
+
   it('does nothing at a GET, and refuses bodies that are no JSON', async () => {
     await start(node);
-    for (const path of ['/drain', '/resume', '/weight']) {
+    for (const path of ['/drain', '/resume', '/weight', '/reconcile']) {
       const { status, allow, message } = await ask('GET', path);
       assert.deepEqual([status, allow], [405, 'POST']);
       assert.equal(message, `Expected POST ${path} but received GET ${path}.`);
@@ -178,7 +224,7 @@ describe('administration of a node that speaks with others', () => {
   it('is not open to whoever reaches the port', async () => {
     await start(node, true);
     const where = { host: '127.0.0.1', port: server.httpPort };
-    for (const path of ['/drain', '/resume', '/weight']) {
+    for (const path of ['/drain', '/resume', '/weight', '/reconcile']) {
       assert.equal((await ask('POST', path, '{}', where)).status, 404);
     }
     for (const path of ['/audit', '/events']) {

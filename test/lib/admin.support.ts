@@ -10,6 +10,11 @@ import type {
   CounterVocabulary,
   DrainRequest,
   DrainStatus,
+  ExpectationRequest,
+  ExpectationView,
+  ReconcileRequest,
+  ReconcileSummary,
+  ReconcileView,
   Status,
 } from '../../lib/node/types.js';
 
@@ -58,6 +63,7 @@ export const STATUS: Status = {
         ipv4: { packets: 5, bytes: 300 },
         ipv6: { packets: 0, bytes: 0 },
         stacked: { packets: 0, bytes: 0 },
+        link: { packets: 0, bytes: 0 },
         resolution4: { packets: 0, bytes: 0 },
         resolution6: { packets: 0, bytes: 0 },
       },
@@ -65,6 +71,7 @@ export const STATUS: Status = {
   },
   alarms: [{ name: 'tableFull', message: 'The table is full.', since: 3 }],
   allocation: { epoch: 7, buckets: 256, own: 128 },
+  rules: [],
 };
 
 function connectionOf(port: number): ConnectionView {
@@ -109,7 +116,7 @@ export class FakeNode implements Administered {
 
   allocation() {
     const shares = [{ name: 'node-1', weight: 1, buckets: 2 }];
-    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares };
+    return { epoch: 7, buckets: 2, names: ['node-1'], owners: [0, 0], shares, rules: [] };
   }
 }
 
@@ -124,6 +131,23 @@ const DRAIN: DrainStatus = {
     { bucket: 3, connections: 4 },
     { bucket: 9, connections: 1 },
   ],
+};
+
+export const RECONCILED: ReconcileSummary = {
+  at: 1000,
+  took: 0.25,
+  dryRun: false,
+  checked: 40,
+  dropped: 1,
+  closed: 0,
+  restored: 1,
+  unmatched: 0,
+  noRoom: 0,
+  left: 0,
+  sockets: 44,
+  tracked: 3,
+  malformed: 0,
+  conntrack: true,
 };
 
 /** A node that speaks with others; it drains, resumes and weighs as the contract says. */
@@ -162,6 +186,15 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
         { name: 'node-3', connected: false, paths: { sync: null, wire: null } },
       ],
       audit: { counting: 1, incomplete: 0, unlike: 0, exact: 4, differs: 0 },
+      os: RECONCILED,
+      expectations: {
+        own: this.expected.length,
+        others: 2,
+        registered: 9,
+        refused: 1,
+        ended: { withdrawn: 1, expired: 2, matched: 3, failed: 0, life: 0 },
+      },
+      ftp: null,
     };
   }
 
@@ -187,6 +220,26 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
     this.weights.set(node, weight);
   }
 
+  readonly reconciled: ReconcileRequest[] = [];
+
+  async reconcile(request: ReconcileRequest = {}): Promise<ReconcileView> {
+    this.reconciled.push(request);
+    const ends = (port: number) => ({
+      protocol: 'tcp',
+      protocolNumber: 6,
+      client: { address: '10.0.0.1', port },
+      server: { address: '192.0.2.100', port: 80 },
+    });
+    return {
+      ...RECONCILED,
+      dryRun: request.dryRun === true,
+      connections: [
+        { outcome: 'dropped' as const, ...ends(40_000) },
+        { outcome: 'restored' as const, ...ends(40_001) },
+      ].slice(0, request.limit),
+    };
+  }
+
   audited: AuditView = {
     epochs: [
       {
@@ -205,6 +258,44 @@ export class FakeMember extends FakeNode implements ClusterAdministered {
 
   audit(): AuditView {
     return this.audited;
+  }
+
+  expected: ExpectationView[] = [];
+
+  async expect(request: ExpectationRequest): Promise<ExpectationView> {
+    if (this.expected.length > 0) {
+      throw new FlowsieveError('FLOWSIEVE_FULL', 'Expected at most one expectation here.');
+    }
+    const end = (asked: ExpectationRequest['client']) => ({
+      address: asked?.address ?? null,
+      port: asked?.port ?? null,
+    });
+    const made: ExpectationView = {
+      type: 'expectation',
+      id: 1_700_000_000_123_001,
+      owner: 'node-1',
+      own: true,
+      protocol: String(request.protocol),
+      protocolNumber: 6,
+      client: end(request.client),
+      server: end(request.server),
+      once: request.once ?? false,
+      state: 'active',
+      expires: Date.now() / 1000 + (request.lifetime ?? 60),
+      matched: 0,
+    };
+    this.expected.push(made);
+    return made;
+  }
+
+  async unexpect(id: number): Promise<void> {
+    const known = this.expected.some((each) => each.id === id);
+    if (!known) throw new FlowsieveError('FLOWSIEVE_STATE', 'Expected an expectation.');
+    this.expected = this.expected.filter((each) => each.id !== id);
+  }
+
+  async expectations(): Promise<readonly ExpectationView[]> {
+    return this.expected;
   }
 
   events(): readonly ClusterEvent[] {

@@ -99,6 +99,43 @@ describe('the commands for a running cluster', function () {
     });
   });
 
+  describe('reconcile', () => {
+    it('says what was compared, and names the connections that changed', async () => {
+      const { status, out, err } = await flowsieve('reconcile', '-c', file);
+      assert.deepEqual([status, err], [0, '']);
+      assert.deepEqual(node.reconciled, [{ limit: 100 }]);
+      const lines = out.trimEnd().split('\n');
+      assert.equal(
+        lines[0],
+        '40 own connections compared with 44 sockets and 3 translated connections: ' +
+          '1 dropped, 0 closed but kept, 1 restored, 0 unmatched',
+      );
+      assert.match(lines[2] ?? '', /^was +protocol +client +server$/);
+      assert.match(lines[3] ?? '', /^dropped +tcp +10\.0\.0\.1:40000 +192\.0\.2\.100:80$/);
+      assert.match(lines[4] ?? '', /^restored +tcp +10\.0\.0\.1:40001 +192\.0\.2\.100:80$/);
+    });
+
+    it('with --dry-run says what would be', async () => {
+      const { out } = await flowsieve('reconcile', '-c', file, '--dry-run', '--limit', '1');
+      assert.deepEqual(node.reconciled, [{ dryRun: true, limit: 1 }]);
+      assert.match(out, / \(dry run: nothing was changed\)$/m);
+      assert.match(out, /^would be +protocol/m);
+      assert.doesNotMatch(out, /40001/);
+    });
+
+    it('says everything as JSON, and with the status how the last round went', async () => {
+      const [view] = json((await flowsieve('reconcile', '-c', file, '--json')).out);
+      assert.equal(view?.['checked'], 40);
+      assert.equal((view as { connections?: unknown[] }).connections?.length, 2);
+      const { out } = await flowsieve('status', '-c', file);
+      assert.match(out, /^open +.* ago: 40 own connections compared/m);
+    });
+
+    it('refuses a limit that is none', async () => {
+      assert.equal((await flowsieve('reconcile', '-c', file, '--limit', '-1')).status, 2);
+    });
+  });
+
   describe('drain', () => {
     it('begins and ends at once without --wait', async () => {
       const { status, out } = await flowsieve('drain', '-c', file, '--deadline', '60');
@@ -182,6 +219,37 @@ describe('the commands for a running cluster', function () {
         assert.equal(node.weights.get('node-2'), 0.5);
       });
     }
+  });
+
+  describe('expect', () => {
+    const words = ['expect', '--protocol', 'udp', '--client', '198.51.100.0/24:5004'];
+
+    it('prints the id; connections --expected shows it; unexpect ends it', async () => {
+      const server = ['--server', '[2001:db8::100]:80', '--once'];
+      const { status, out } = await flowsieve(...words, ...server, '-c', file);
+      assert.deepEqual([status, out], [0, '1700000000123001\n']);
+      const shown = await flowsieve('connections', '--expected', '--json', '-c', file);
+      const [line] = json(shown.out);
+      assert.equal(line?.['type'], 'expectation');
+      assert.deepEqual(line?.['client'], { address: '198.51.100.0/24', port: 5004 });
+      assert.deepEqual(line?.['server'], { address: '2001:db8::100', port: 80 });
+      const table = await flowsieve('connections', '--expected', '-c', file);
+      assert.match(
+        table.out,
+        /^1700000000123001 +udp +198\.51\.100\.0\/24 5004 +2001:db8::100 80 /m,
+      );
+      assert.equal((await flowsieve('unexpect', '1700000000123001', '-c', file)).status, 0);
+      assert.deepEqual(node.expected, []);
+    });
+
+    it('ends with 1 and one sentence when there is no room, and with 2 for what is no end', async () => {
+      await flowsieve(...words, '-c', file);
+      const full = await flowsieve(...words, '-c', file);
+      assert.deepEqual([full.status, full.err], [1, 'Expected at most one expectation here.\n']);
+      const wrong = await flowsieve('expect', '--protocol', 'tcp', '--server', 'x', '-c', file);
+      assert.equal(wrong.status, 2);
+      assert.match(wrong.err, /^Expected an address, a port \(:80\), or both for --server/);
+    });
   });
 
   describe('audit', () => {

@@ -53,6 +53,7 @@ const COMMANDS = [
   'check',
   'replay',
   'explain',
+  'quic-id',
   'status',
   'connections',
   'allocation',

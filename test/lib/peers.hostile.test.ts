@@ -106,7 +106,7 @@ describe('what is not a peer’s', () => {
       assert.equal(nonces.size, 300);
       const [first] = hub.sent as [Buffer];
       assert.equal(first.toString('latin1', 0, 2), 'FS');
-      assert.deepEqual([...first.subarray(2, 4)], [1, 1]);
+      assert.deepEqual([...first.subarray(2, 4)], [2, 1]);
       assert.deepEqual(first.subarray(8, 12), derived('key id', 4));
       assert.equal(first.toString('latin1', 25, 31), 'node-1');
       // flags, incarnation, sent, term, epoch, name, coordinator, no echoes
@@ -301,16 +301,16 @@ describe('a connection that is not a peer’s', () => {
     const two = await cluster.start('node-2');
     const otherId = derived('key id', 4, OTHER_SECRET).toString('hex');
     const attempts: [Refusal, string][] = [
-      ['version', `flowsieve/2/1/web/node-1/node-2/${keyId}`],
+      ['version', `flowsieve/1/1/web/node-1/node-2/${keyId}`],
       ['version', 'flowsieve/3/something/quite/new'],
-      ['layout', `flowsieve/1/2/web/node-1/node-2/${keyId}`],
-      ['cluster', `flowsieve/1/1/other/node-1/node-2/${keyId}`],
-      ['destination', `flowsieve/1/1/web/node-1/node-3/${keyId}`],
-      ['name', `flowsieve/1/1/web/node-9/node-2/${keyId}`],
-      ['address', `flowsieve/1/1/web/node-3/node-2/${keyId}`],
-      ['secret', `flowsieve/1/1/web/node-1/node-2/${otherId}`],
+      ['layout', `flowsieve/2/2/web/node-1/node-2/${keyId}`],
+      ['cluster', `flowsieve/2/1/other/node-1/node-2/${keyId}`],
+      ['destination', `flowsieve/2/1/web/node-1/node-3/${keyId}`],
+      ['name', `flowsieve/2/1/web/node-9/node-2/${keyId}`],
+      ['address', `flowsieve/2/1/web/node-3/node-2/${keyId}`],
+      ['secret', `flowsieve/2/1/web/node-1/node-2/${otherId}`],
       ['garbage', 'somebody'],
-      ['garbage', 'flowsieve/1/1/web/node-1/node-2/'],
+      ['garbage', 'flowsieve/2/1/web/node-1/node-2/'],
     ];
     for (const [reason, identity] of attempts) {
       const before = refused(two, reason);
@@ -324,7 +324,7 @@ describe('a connection that is not a peer’s', () => {
 
   it('and has the right identity without the key gets nowhere', async () => {
     const two = await cluster.start('node-2');
-    const identity = `flowsieve/1/1/web/node-1/node-2/${keyId}`;
+    const identity = `flowsieve/2/1/web/node-1/node-2/${keyId}`;
     await gone(await disguised('node-1', identity, Buffer.alloc(32, 1)));
     await until('the refusal', () => refused(two, 'forged') === 1);
   });
@@ -338,7 +338,7 @@ describe('a connection that is not a peer’s', () => {
 
   it('and speaks nonsense once it is in is thrown out', async () => {
     const two = await cluster.start('node-2');
-    const identity = `flowsieve/1/1/web/node-1/node-2/${keyId}`;
+    const identity = `flowsieve/2/1/web/node-1/node-2/${keyId}`;
     const hello = Buffer.from('0000000a0100000000000003e800', 'hex');
     const nonsense = [
       Buffer.from('GET / HTTP/1.1\r\n\r\n'),
@@ -376,7 +376,7 @@ describe('a connection that is not a peer’s', () => {
       return Buffer.from(`000000090a${records.toString(16).padStart(16, '0')}`, 'hex');
     };
     for (const [i, said] of [[0], [1_000_000], [100, 100], [200, 100]].entries()) {
-      const socket = await disguised('node-1', `flowsieve/1/1/web/node-1/node-2/${keyId}`);
+      const socket = await disguised('node-1', `flowsieve/2/1/web/node-1/node-2/${keyId}`);
       socket.write(Buffer.from('000000120100000000000003e8030000000000000007', 'hex'));
       await new Promise((resolve) => socket.once('data', resolve));
       await until('a list', () => two.peers.status().counters.listsGiven === i + 1);
@@ -390,7 +390,7 @@ describe('a connection that is not a peer’s', () => {
 
   it('and says nothing once it is in is ended', async () => {
     const two = await cluster.start('node-2', { limits: { handshakeMs: 300 } });
-    const silent = await disguised('node-1', `flowsieve/1/1/web/node-1/node-2/${keyId}`);
+    const silent = await disguised('node-1', `flowsieve/2/1/web/node-1/node-2/${keyId}`);
     assert.equal(silent.authorized, true);
     await gone(silent);
     assert.equal(refused(two, 'slow'), 1);
@@ -431,7 +431,7 @@ describe('a connection that is not a peer’s', () => {
     const two = await cluster.start('node-2');
     // Everything that can be known without the secret is right: the dearest to refuse.
     const head = Buffer.concat([
-      Buffer.from('46530101', 'hex'),
+      Buffer.from('46530201', 'hex'),
       createHash('sha256').update('flowsieve cluster web').digest().subarray(0, 4),
       Buffer.from(`${keyId}${'07'.repeat(12)}066e6f64652d33`, 'hex'),
     ]);

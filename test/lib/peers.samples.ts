@@ -82,6 +82,13 @@ const VIEW: View = {
   },
 };
 
+/** Two rules give to a single node: their owners stand behind those of the buckets. */
+const VIEW_WITH_SINGLES: View = {
+  ...VIEW,
+  criteria: { ...CRITERIA, singles: [['node-2', 'node-1'], []] },
+  allocation: { ...VIEW.allocation, owners: Uint16Array.of(...VIEW.allocation.owners, 1, 0) },
+};
+
 const TRANSITION: Transition = {
   kind: 'handover',
   base: 8,
@@ -122,6 +129,7 @@ const MESSAGES: Readonly<Record<string, Message>> = {
     transition: { ...TRANSITION, kind: 'takeover', dead: ['a'] },
   },
   commit: { type: 'commit', term: 4, view: VIEW, condemned: DEAD },
+  'commit-singles': { type: 'commit', term: 4, view: VIEW_WITH_SINGLES, condemned: [] },
   settle: { type: 'settle', term: 4, epoch: 9, from: ['node-1'] },
   clear: { type: 'clear', term: 4, epoch: 9 },
   sync: { type: 'sync', term: 4, epoch: 9, from: [] },
@@ -145,11 +153,66 @@ const MESSAGES: Readonly<Record<string, Message>> = {
       unseen: ['a'],
     },
   },
+  targets: {
+    type: 'targets',
+    next: {
+      allocation: { epoch: 9, names: ['a', 'b'], owners: Uint16Array.of(0, 1, 1, 0) },
+      nodes: [
+        { name: 'a', weight: 1, draining: false, down: false },
+        { name: 'b', weight: 0.5, draining: true, down: true },
+      ],
+    },
+  },
   wish: { type: 'wish', id: 1, wish: { wish: 'declare', node: 'a', weight: 1, wants: '5f0c' } },
   'wish-leave': { type: 'wish', id: 2, wish: { wish: 'leave', node: 'a', incarnation: 9 } },
   'wish-weight': { type: 'wish', id: 3, wish: { wish: 'weight', node: 'a', weight: 0 } },
   'wish-drain': { type: 'wish', id: 4, wish: { wish: 'drain', node: 'a' } },
   'wish-resume': { type: 'wish', id: 5, wish: { wish: 'resume', node: 'a' } },
+  expect: {
+    type: 'expect',
+    incarnation: 78,
+    id: 1_700_000_000_123_001,
+    state: 'pending',
+    tuple: {
+      protocol: 6,
+      family: 4,
+      client: { address: '198.51.100.0', prefix: 24, port: null },
+      server: { address: '192.0.2.100', prefix: 32, port: 50_000 },
+    },
+    once: true,
+    left: 60_000,
+  },
+  'expect-six': {
+    type: 'expect',
+    incarnation: 78,
+    id: 0,
+    state: 'ending',
+    tuple: {
+      protocol: 17,
+      family: 6,
+      client: { address: null, prefix: 0, port: 0 },
+      server: { address: '2001:db8::100', prefix: 128, port: 65_535 },
+    },
+    once: false,
+    left: 0,
+  },
+  unexpect: { type: 'unexpect', incarnation: 78, id: 7, contested: true },
+  expected: {
+    type: 'expected',
+    incarnation: 78,
+    id: 7,
+    step: 'active',
+    refused: null,
+    contested: true,
+  },
+  'expected-refused': {
+    type: 'expected',
+    incarnation: 78,
+    id: 7,
+    step: 'pending',
+    refused: 'taken',
+    contested: false,
+  },
   granted: { type: 'granted', id: 1, refused: 'Expected a “member” for node but received “a”.' },
 };
 
@@ -188,6 +251,12 @@ const LETTERS: Readonly<Record<string, Letter>> = {
     request: 2 ** 48 - 2,
     list: { kind: 'released', epoch: 9 },
     missing: ALL_PARTS,
+  }),
+  'ask-expected': letter({
+    type: 'ask',
+    request: 1,
+    list: { kind: 'expected', epoch: 9 },
+    missing: 1,
   }),
   'ask-again': letter({
     type: 'ask',

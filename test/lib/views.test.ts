@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { parseConfiguration } from '../../lib/config/index.js';
+import { criteriaSettings, parseConfiguration } from '../../lib/config/index.js';
 import type { ConnectionRecord } from '../../lib/native/index.js';
 import type { ConnectionsQuery } from '../../lib/node/types.js';
 import {
@@ -143,7 +143,8 @@ describe('the allocation and the members as they are shown', () => {
     ],
   });
   const allocation = { epoch: 3, names: ['a', 'gone', 'b'], owners: Uint16Array.of(0, 0, 2, 0) };
-  const criteria = { digest: 'd', buckets: 4, settings: {} };
+  const { settings } = criteriaSettings(configuration);
+  const criteria = { digest: 'd', buckets: 4, settings };
   const member = { incarnation: 1, share: null, wants: 'd' };
   const state: ProtocolState = {
     state: 'member',
@@ -182,6 +183,7 @@ describe('the allocation and the members as they are shown', () => {
         { name: 'b', weight: 1, buckets: 1 },
         { name: 'c', weight: 0, buckets: 0 },
       ],
+      rules: [],
     });
   });
 

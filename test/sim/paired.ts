@@ -3,13 +3,14 @@ import type { Plane, PlaneList, PlaneOptions } from '../../lib/simulate/plane.js
 import { TwinPlane } from '../../lib/simulate/twin.js';
 
 interface PairedList {
-  readonly fast: PlaneList;
-  readonly plain: PlaneList;
+  readonly fast: PlaneList | null;
+  readonly plain: PlaneList | null;
 }
 
 /**
  * The live worker, beside which its plain twin does the same; every difference becomes a sentence.
- * What is delivered is compared as it happens, the tables whenever a list is exported.
+ * What is delivered is compared as it happens, the tables whenever a list is given or merged and
+ * when connections were adopted.
  */
 export function pairedPlane(options: PlaneOptions, differences: string[]): Plane {
   const fast = new NativePlane(options);
@@ -26,7 +27,9 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
   function table(plane: Plane, now: number): string[] {
     return plane
       .entries(now)
-      .map(({ key, owner, status }) => `${key} of ${owner} ${status}`)
+      .map(({ key, owner, status, opened, seen }) => {
+        return `${key} of ${owner} ${status}, opened ${opened}, seen ${seen}`;
+      })
       .sort();
   }
 
@@ -56,7 +59,11 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
     takeover: (to, now) => same('takeover', fast.takeover(to, now), plain.takeover(to, now)),
     install: (criteria, now) =>
       same('install', fast.install(criteria, now), plain.install(criteria, now)),
-    adopt: (dead, now) => same('adopt', fast.adopt(dead, now), plain.adopt(dead, now)),
+    adopt: (dead, now) => {
+      const delivered = same('adopt', fast.adopt(dead, now), plain.adopt(dead, now));
+      compareTables(now);
+      return delivered;
+    },
     clearContested: () => {
       fast.clearContested();
       plain.clearContested();
@@ -66,22 +73,26 @@ export function pairedPlane(options: PlaneOptions, differences: string[]): Plane
       compareTables(now);
       const lists: PairedList[] = [];
       let from: { fast: unknown; plain: unknown } = { fast: null, plain: null };
-      do {
+      // The one that is through first has nothing more to say.
+      let ended = { fast: false, plain: false };
+      while (!ended.fast || !ended.plain) {
         const part = {
-          fast: fast.exportList(kind, to, from.fast, now),
-          plain: plain.exportList(kind, to, from.plain, now),
+          fast: ended.fast ? null : fast.exportList(kind, to, from.fast, now),
+          plain: ended.plain ? null : plain.exportList(kind, to, from.plain, now),
         };
         lists.push(part);
-        from = { fast: part.fast.next, plain: part.plain.next };
-      } while (from.fast !== null || from.plain !== null);
-      const count = lists.reduce((sum, part) => sum + part.plain.count, 0);
+        from = { fast: part.fast?.next ?? null, plain: part.plain?.next ?? null };
+        ended = { fast: from.fast === null, plain: from.plain === null };
+      }
+      const count = lists.reduce((sum, part) => sum + (part.plain?.count ?? 0), 0);
       return { records: lists, count, now: 0, next: null };
     },
     importList: (list, kind, owners, now) => {
       for (const part of list.records as readonly PairedList[]) {
-        fast.importList(part.fast, kind, owners, now);
-        plain.importList(part.plain, kind, owners, now);
+        if (part.fast) fast.importList(part.fast, kind, owners, now);
+        if (part.plain) plain.importList(part.plain, kind, owners, now);
       }
+      compareTables(now);
     },
     entries: (now) => fast.entries(now),
     held: () => fast.held(),

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "decide/plain_decide.h"
+#include "support/quic_client.h"
 #include "support/test_node.h"
 
 using namespace flowsieve;
@@ -94,6 +95,25 @@ void add_udp(Samples& samples, const Client& client) {
       {client.from_router().icmp_error(client.is_ipv6() ? 3 : 11, 0, quote).build(), said, key});
 }
 
+/// QUIC packets of one four-tuple: the connections of all nodes come by there, and what names nobody.
+void add_quic(Samples& samples, const Client& client) {
+  const QuicClient quic{client.address, client.port};
+  plain::Packet said{.connection = client.name("quic"), .protocol = "udp"};
+  for (NodeIndex node = 0; node < kTestNodes; ++node) {
+    said.id_of_node = node;
+    for (const uint8_t config : {0, 1, 2}) {
+      samples.push_back({quic.one_rtt(id_of(node, config)).build(), said, quic.key()});
+    }
+    samples.push_back({quic.handshake(id_of(node, 1)).build(), said, quic.key()});
+  }
+  said.id_of_node = -1;
+  samples.push_back({quic.initial(id_of(1)).build(), said, quic.key()});
+  samples.push_back({quic.one_rtt(unroutable_id()).build(), said, quic.key()});
+  said.from_this_node = true;
+  const PacketBuilder sent = client.from_cluster().udp(kQuicPort, client.port).payload(id_of(1));
+  samples.push_back({sent.build(), said, quic.key()});
+}
+
 void add_sctp(Samples& samples, const Client& client) {
   const Key key = key_of(132, client.address, client.port, client.cluster, 80);
   for (const bool sent : {false, true}) {
@@ -131,7 +151,7 @@ void add_gre(Samples& samples, const Client& client) {
   samples.push_back({client.from_cluster().gre().payload(20).build(), said, key});
 }
 
-Samples make_samples(int clients) {
+Samples make_samples(int clients, bool quic) {
   Samples samples;
   for (int n = 0; n < clients; ++n) {
     const bool ipv6 = n % 3 == 2;
@@ -144,6 +164,7 @@ Samples make_samples(int clients) {
     add_sctp(samples, client);
     add_echo(samples, client);
     if (n % 2 == 0) add_gre(samples, client);
+    if (quic) add_quic(samples, client);
   }
   return samples;
 }
@@ -166,7 +187,7 @@ class Comparison {
   Comparison(const Stream& stream, uint64_t seed)
       : stream_(stream),
         random_(seed),
-        samples_(make_samples(stream.clients)),
+        samples_(make_samples(stream.clients, stream.setup.quic != nullptr)),
         distribution_(test_distribution()),
         node_(stream.setup, 1) {
     for (const Sample& sample : samples_) keys_[sample.said.connection] = sample.key;
@@ -301,4 +322,12 @@ TEST_CASE("the decision agrees with its plain twin: without monitoring") {
 
 TEST_CASE("the decision agrees with its plain twin: tracking changes on the way") {
   compare({.clients = 6, .setup = {}, .pace = 0.5, .changes_tracking = true, .imports = true}, 7);
+}
+
+TEST_CASE("the decision agrees with its plain twin: QUIC connections that move") {
+  compare({.clients = 6, .setup = {.quic = shared_quic()}, .pace = 0.3, .imports = true}, 8);
+}
+
+TEST_CASE("the decision agrees with its plain twin: QUIC connections that move, tracking changes") {
+  compare({.clients = 4, .setup = {.quic = shared_quic()}, .pace = 1, .changes_tracking = true}, 9);
 }

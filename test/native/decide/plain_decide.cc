@@ -83,7 +83,8 @@ void Node::update(Entry& entry, const Packet& packet, long now) const {
 void Node::insert(const Packet& packet, int owner, long now) {
   // "Without monitoring of status (timeouts alone)": nothing opens or closes then.
   const Status status = monitoring ? status_by_type(packet) : Status::kEstablished;
-  Entry entry{packet.protocol, owner, status, now, now, !may_open(packet), false, false, epoch};
+  const bool midstream = packet.id_of_node >= 0 || !may_open(packet);
+  Entry entry{packet.protocol, owner, status, now, now, midstream, false, false, epoch};
   entry.closed_here = entry.status == Status::kClosing;
   if (entry.status == Status::kOpening) {
     const auto openings = std::count_if(table.begin(), table.end(), [](const auto& item) {
@@ -132,14 +133,34 @@ bool Node::is_outdated(const Entry& entry, const Packet& packet) const {
   return owner != entry.owner || tracking_own;
 }
 
+/// docs/decisions/quic.md, "The rule": the node that the id names, whatever the table says. An entry
+/// of another owner's stays as it is; an unknown four-tuple is entered, in `tracking: own` by the
+/// id's node and by the bucket's owner.
+Answer Node::see_id(const Packet& packet, long now) {
+  const bool mine = packet.id_of_node == self;
+  const auto known = table.find(packet.connection);
+  if (known != table.end() && known->second.owner == packet.id_of_node) {
+    update(known->second, packet, now);
+    return mine ? Answer{"deliver", 2} : Answer{"discard", 4};
+  }
+  if (known == table.end()) {
+    const int owner = owner_of_bucket[static_cast<size_t>(bucket_of(packet.connection))];
+    if (mine || owner == self || !tracking_own) insert(packet, packet.id_of_node, now);
+  }
+  return mine ? Answer{"deliver", 5} : Answer{"discard", 6};
+}
+
 Answer Node::see(const Packet& packet, long now) {
   remove_timed_out(now);
+  if (packet.id_of_node >= 0) return see_id(packet, now);
   auto known = table.find(packet.connection);
 
   if (packet.from_this_node) {
     const bool own = known != table.end() && known->second.owner == self;
-    // Where others keep the connection too, what they cannot see may not move its end.
-    if (own && !packet.is_error && tracking_own) update(known->second, packet, now);
+    // Where others keep the connection too, what they cannot see may not move its end. Who gave the
+    // list that it came with keeps it.
+    const bool alone = own && tracking_own && !known->second.from_list;
+    if (alone && !packet.is_error) update(known->second, packet, now);
     return {"pass", 0};
   }
 

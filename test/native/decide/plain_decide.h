@@ -22,6 +22,7 @@ struct Packet {
   bool syn = false, ack = false, fin = false, rst = false;
   bool init = false, abort_or_shutdown_complete = false;
   bool echo_reply = false;
+  int id_of_node = -1;  ///< the node that its QUIC connection id names; -1: none
 };
 
 struct Entry {
@@ -61,6 +62,7 @@ class Node {
   void remove_timed_out(long now);
   void update(Entry& entry, const Packet& packet, long now) const;
   void insert(const Packet& packet, int owner, long now);
+  Answer see_id(const Packet& packet, long now);
   bool is_outdated(const Entry& entry, const Packet& packet) const;
 };
 

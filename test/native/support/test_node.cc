@@ -30,6 +30,7 @@ WorkerOptions worker_options(const Setup& setup, NodeIndex self) {
   options.table.nodes = kTestNodes;
   options.fragments = setup.fragments;
   options.scope = Scope::of_addresses({address_of(kCluster4), address_of(kCluster6)});
+  if (setup.gateway) options.scope = Scope::of_gateway({kGatewayMac});
   options.both_directions = setup.both_directions;
   options.sample_every = setup.sample_every;
   options.hold = setup.hold;
@@ -38,10 +39,13 @@ WorkerOptions worker_options(const Setup& setup, NodeIndex self) {
 }
 
 Criteria criteria(const Setup& setup, NodeIndex self) {
-  return {.distribution = Distribution(test_distribution()),
-          .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
-          .tracking = setup.tracking,
-          .monitoring = setup.monitoring};
+  return {
+      .distribution = Distribution(setup.gateway ? gateway_distribution() : test_distribution()),
+      .allocation = {.epoch = 1, .self = self, .owner = all_of(0)},
+      .tracking = setup.tracking,
+      .monitoring = setup.monitoring,
+      .forwards = setup.gateway,
+      .quic = setup.quic};
 }
 
 }  // namespace
@@ -58,6 +62,12 @@ DistributionOptions test_distribution() {
   DistributionOptions options;
   for (size_t i = 0; i < options.key.size(); ++i) options.key[i] = static_cast<uint8_t>(i);
   options.buckets = kTestBuckets;
+  return options;
+}
+
+DistributionOptions gateway_distribution() {
+  DistributionOptions options = test_distribution();
+  options.symmetric = true;
   return options;
 }
 

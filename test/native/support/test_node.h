@@ -29,6 +29,7 @@ inline constexpr auto kClosing = ConnectionStatus::kClosing;
 inline const std::string kCluster4 = "192.0.2.100";
 inline const std::string kCluster6 = "2001:db8::100";
 inline const std::string kNodeAddress = "192.0.2.1";  ///< of node 0; not a cluster address
+inline constexpr LinkAddress kGatewayMac{2, 0, 0x5e, 0, 0, 0x64};  ///< of the cluster, as gateway
 inline constexpr uint32_t kTestBuckets = 16;
 inline constexpr NodeIndex kTestNodes = 3;
 
@@ -41,10 +42,13 @@ struct Setup {
   Tracking tracking = Tracking::kObserve;
   bool monitoring = true;
   bool both_directions = false;
+  /// A gateway behind kGatewayMac: it forwards, and both directions come from the wire.
+  bool gateway = false;
   uint32_t sample_every = 0;
   FragmentLimits fragments = {};
   HoldLimits hold = {};
   std::function<uint64_t()> clock = {};
+  std::shared_ptr<const QuicLb> quic = {};
 };
 
 using List = std::vector<Record>;
@@ -53,6 +57,8 @@ using List = std::vector<Record>;
 std::vector<NodeIndex> all_of(NodeIndex owner);
 /// SipHash over addresses and ports, with a fixed key.
 DistributionOptions test_distribution();
+/// The same, symmetric.
+DistributionOptions gateway_distribution();
 
 class TestNode {
  public:

@@ -194,7 +194,8 @@ TEST_CASE("lists: a record that no table can have written is refused") {
   CHECK_FALSE(refused([](Record& entry) { entry.key.family = Family::kIpv6; }));
   CHECK(refused([](Record& entry) { entry.key.zero = 1; }));
   CHECK(refused([](Record& entry) { entry.reopened = 2; }));
-  CHECK(refused([](Record& entry) { entry.zero = 1u << 31; }));
+  CHECK(refused([](Record& entry) { entry.zero[2] = 0x80; }));
+  CHECK(refused([](Record& entry) { entry.expected = 2; }));
   CHECK(refused([](Record& entry) { entry.key.source[11] = 0; }));
   CHECK(refused([](Record& entry) { entry.key.destination[0] = 0x20; }));
   CHECK(refused([](Record& entry) { entry.owner = 8; }));
@@ -210,7 +211,8 @@ TEST_CASE("lists: a record older than any timeout is refused, so that its age ca
     ConnectionTable table(options(16), 500);
     Record entry = record(1, kEstablished, 1000u - age, 1);
     const auto result = import_one(table, entry);
-    CHECK(result.inserted == (age == 1u << 30));
+    CHECK(result.refused == (age != 1u << 30));
+    CHECK(result.inserted == 0);  // its time is over
     table.advance(501, SIZE_MAX, [](Slot, const Record&) {});
     CHECK(table.sizes().others == 0);
   }

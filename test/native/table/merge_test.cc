@@ -155,7 +155,8 @@ TEST_CASE("merge: whose word counts depends on what is known here") {
       table.import_block({&theirs, 1}, kSenderNow, kNow, trust);
       const Record& after = table.at(find(table, 1));
       CHECK(after.owner == (believed ? 5 : known.owner));
-      CHECK(after.seen_here == kConfirmed);
+      // Who is not believed has confirmed nothing of what stands here.
+      CHECK(after.seen_here == (believed ? kConfirmed : known.seen_here));
       // What has been given back is an ordinary connection of that node.
       Record again = record(1, kEstablished, 900, 6);
       again.seen_here = kConfirmed;
@@ -218,6 +219,43 @@ TEST_CASE("merge: what the owner has said weighs more than what others have note
       CHECK(after.seen_here == (known.after | (inherited ? kAdopted : 0)));
     }
   }
+}
+
+TEST_CASE("merge: the word of who has inherited a connection does not displace its owner's own") {
+  Record theirs = record(1, kClosing, 980, 5);
+  theirs.seen_here = kConfirmed | kAdopted | kConcluded;
+  for (const Trust trust : {Trust::kTakers, Trust::kAll}) {
+    CAPTURE(static_cast<int>(trust));
+    ConnectionTable table(options(), 0);
+    Record ours = record(1, kEstablished, 480, 2);
+    ours.flags = kImported;
+    ours.seen_here = kConfirmed;
+    enter(table, ours);
+    // Merged twice is merged once.
+    for (int times = 0; times < 2; ++times) {
+      table.import_block({&theirs, 1}, kSenderNow, kNow, trust);
+      CHECK(table.check_invariants() == "");
+      const Record& after = table.at(find(table, 1));
+      CHECK(after.owner == (trust == Trust::kAll ? 5 : 2));
+      CHECK(after.status == (trust == Trust::kAll ? kClosing : kEstablished));
+      CHECK(is_concluded(after) == (trust == Trust::kAll));
+    }
+  }
+}
+
+TEST_CASE("merge: what is over is not entered, and does not stand against a list") {
+  ConnectionTable table(options(), 0);
+  // By the sender's clock its 20 s have passed at 900.
+  Record over = record(1, kClosing, 700, 5);
+  CHECK(table.import_block({&over, 1}, kSenderNow, kNow).known == 1);
+  CHECK(find(table, 1) == kNoSlot);
+  // The wheel has not come to it yet.
+  enter(table, record(1, kClosing, 250, 0));
+  Record theirs = record(1, kEstablished, 990, 5);
+  CHECK(table.import_block({&theirs, 1}, kSenderNow, kNow).inserted == 1);
+  CHECK(table.at(find(table, 1)).owner == 5);
+  CHECK(table.sizes().own == 0);
+  CHECK(table.check_invariants() == "");
 }
 
 TEST_CASE("merge: the tables tell who was away of an end that it has missed") {
@@ -438,9 +476,9 @@ TEST_CASE("merge: what a node knows of itself does not come with a list") {
 namespace {
 
 /// Connection `n` as one of several nodes may know it: all agree about its owner, and about when it
-/// was opened to the tick, except who entered it midstream.
+/// was opened to the tick, except who entered it midstream. None is over, not even as CLOSING.
 Record random_view(std::mt19937& random, uint32_t n, uint16_t owner) {
-  const Tick opened = 700 + n;
+  const Tick opened = 820 + n;
   const bool midstream = random() % 2 == 0;
   Record entry = record(n, static_cast<ConnectionStatus>(random() % 3), 0, owner);
   entry.opened = midstream ? opened + random() % 50 : opened;

@@ -19,6 +19,7 @@ struct Skb {
   uint16_t protocol = 0;
   uint8_t packet_type = 0;
   uint16_t hardware_type = 1;
+  Bytes link = {};  ///< from the link header on
 };
 
 class ClassicBpf {
@@ -35,11 +36,13 @@ class ClassicBpf {
     if (offset == SKF_AD_OFF + SKF_AD_PROTOCOL) return value = skb_.protocol, true;
     if (offset == SKF_AD_OFF + SKF_AD_PKTTYPE) return value = skb_.packet_type, true;
     if (offset == SKF_AD_OFF + SKF_AD_HATYPE) return value = skb_.hardware_type, true;
-    if (offset < SKF_NET_OFF || offset >= SKF_AD_OFF) throw std::runtime_error("a load elsewhere");
-    const size_t at = static_cast<size_t>(offset - SKF_NET_OFF);
-    if (!skb_.network.has(at, bytes)) return false;
+    if (offset >= SKF_AD_OFF || offset < SKF_LL_OFF) throw std::runtime_error("a load elsewhere");
+    const bool in_link = offset < SKF_NET_OFF;
+    const Bytes& from = in_link ? skb_.link : skb_.network;
+    const size_t at = static_cast<size_t>(offset - (in_link ? SKF_LL_OFF : SKF_NET_OFF));
+    if (!from.has(at, bytes)) return false;
     value = 0;
-    for (size_t i = 0; i < bytes; ++i) value = value << 8 | skb_.network.data[at + i];
+    for (size_t i = 0; i < bytes; ++i) value = value << 8 | from.data[at + i];
     return true;
   }
 

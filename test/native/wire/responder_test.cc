@@ -205,6 +205,30 @@ TEST_CASE("the answer carries the question's VLAN tags, whoever took them out") 
         ethernet(kAsker, kOwn, {0x81, 0x00, 0, 42, 0x81, 0x00, 0, 7, 0x08, 0x06}) + answer);
 }
 
+TEST_CASE("a gateway's advertisements say that it is a router (RFC 4861 4.4), ARP cannot") {
+  Resolution gateway = resolution();
+  gateway.router = true;
+  const auto answered = [&](const ByteVector& bytes) {
+    Frame frame;
+    frame.bytes = {bytes.data(), bytes.size()};
+    ResolutionFrame out;
+    size_t size = 0;
+    CHECK(answer_resolution(gateway, frame, out, size) == Asked::kAnswered);
+    return ByteVector{out.begin(), out.begin() + static_cast<ptrdiff_t>(size)};
+  };
+  CHECK(answered(solicitation()) == advertisement(kAsker, "2001:db8::2", 0xe0));
+  const ByteVector probe = neighbour(135, "::", "ff02::1:ff00:100", "2001:db8::100", {}).build();
+  CHECK(answered(probe) == advertisement(kAllNodesMac, "ff02::1", 0xa0));
+  const ByteVector arp_request =
+      ethernet(kBroadcastMac, kAsker, kArpType) + arp(1, kAsker, kAskerIp, Mac{}, kClusterIp);
+  CHECK(answered(arp_request) ==
+        ethernet(kAsker, kOwn, kArpType) + arp(2, kCluster, kClusterIp, kAsker, kAskerIp));
+  ResolutionFrame out;
+  const size_t size = write_announcement(gateway, gateway.addresses[1], out);
+  CHECK(ByteVector{out.begin(), out.begin() + static_cast<ptrdiff_t>(size)} ==
+        advertisement(kAllNodesMac, "ff02::1", 0xa0));
+}
+
 TEST_CASE("announcements and probes are what the RFCs say") {
   ResolutionFrame out;
   const auto written = [&out](size_t bytes) {

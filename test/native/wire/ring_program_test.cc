@@ -14,6 +14,7 @@ const std::vector<Address> kCluster = {address_of("192.0.2.100"), address_of("20
                                        address_of("192.0.2.101")};
 constexpr uint32_t kSnap = 256;
 constexpr uint16_t kLoopback = 772;
+constexpr Mac kOther{2, 0, 0, 0, 0, 9};
 
 Skb skb_of(const ByteVector& ip, uint8_t packet_type) {
   return {{ip.data(), ip.size()}, uint16_t(ip[0] >> 4 == 6 ? 0x86dd : 0x0800), packet_type};
@@ -64,6 +65,43 @@ TEST_CASE("what is not IP enters the capture ring, what this node sends does not
   CHECK(ClassicBpf::run(arrival_filter(kCluster), {{arp.data(), arp.size()}, 0x0806}) > 0);
   const ByteVector own = from4().tcp(80, 40000).syn().build();
   CHECK(ClassicBpf::run(arrival_filter({}), skb_of(own, PACKET_OUTGOING)) == 0);
+}
+
+TEST_CASE("a gateway's ring has what is sent to the cluster MAC, ARP and solicitations") {
+  constexpr Mac kGateway{2, 0, 0x5e, 0, 0, 0x64};
+  const auto enters = [&](const PacketBuilder& frame, const Mac& to,
+                          uint8_t packet_type = PACKET_OTHERHOST) {
+    ByteVector bytes = frame.build();
+    std::copy(to.begin(), to.end(), bytes.begin());
+    const uint16_t type = load_be16(bytes.data() + 12);
+    const Bytes whole{bytes.data(), bytes.size()};
+    return ClassicBpf::run(gateway_filter(kGateway),
+                           {whole.from(14), type, packet_type, 1, whole}) > 65550;
+  };
+  const auto udp4 = PacketBuilder::ethernet().ipv4("198.51.100.7", "203.0.113.9").udp(1, 2);
+  const auto udp6 = PacketBuilder::ethernet().ipv6("2001:db8:1::7", "2001:db8:2::9").udp(1, 2);
+  CHECK(enters(udp4, kGateway));
+  CHECK(enters(udp6, kGateway));
+  CHECK_FALSE(enters(udp4, kGateway, PACKET_OUTGOING));
+  for (size_t i = 0; i < kGateway.size(); ++i) {
+    Mac other = kGateway;
+    other[i] ^= 0x10;
+    CHECK_FALSE(enters(udp4, other));
+    CHECK_FALSE(enters(udp6, other));
+  }
+  CHECK_FALSE(enters(udp4, kBroadcastMac, PACKET_BROADCAST));
+  const Mac group{0x33, 0x33, 0xff, 0, 1, 0};
+  const auto icmp6 = [](uint8_t type) {
+    return PacketBuilder::ethernet().ipv6("2001:db8::2", "ff02::1:ff00:100").icmp(type).payload(16);
+  };
+  CHECK(enters(icmp6(135), group, PACKET_MULTICAST));
+  for (const uint8_t other : {128, 133, 134, 136, 143}) {
+    CHECK_FALSE(enters(icmp6(other), group, PACKET_MULTICAST));
+  }
+  CHECK_FALSE(enters(PacketBuilder::ethernet().ipv6("2001:db8::2", "ff02::fb").udp(5353, 5353),
+                     {0x33, 0x33, 0, 0, 0, 0xfb}, PACKET_MULTICAST));
+  CHECK(enters(PacketBuilder::ethernet().ethertype(0x0806).payload(28), kBroadcastMac));
+  CHECK(enters(PacketBuilder::ethernet().vlan(5).ipv4("10.0.0.1", "10.0.0.2").udp(1, 2), kOther));
 }
 
 TEST_CASE("the watch sees the ends of TCP connections and all of other protocols") {

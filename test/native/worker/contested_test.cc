@@ -77,6 +77,29 @@ TEST_CASE("contested: a connection that is over is not told as it began") {
   CHECK(loser.list(ListKind::kReleased, 1).empty());
 }
 
+TEST_CASE("contested: what has closed is told no more once its addresses and ports come again") {
+  TestNode loser;
+  loser.worker().set_open_until(nanoseconds(3));
+  loser.prepare(all_of(1));
+  loser.see(client(1).syn(), 1);
+  loser.see(client(1).rst(), 2);
+  // Refused: that is nobody's yet, and the one before is over.
+  CHECK(loser.see(client(1).syn(), 4).decision.lease_over);
+  CHECK(loser.record(client(1).key()) == nullptr);
+  CHECK(loser.list(ListKind::kReleased, 1).empty());
+  CHECK(loser.list(ListKind::kContested, 1).empty());
+}
+
+TEST_CASE("contested: what gives its place in a full table is told all the same") {
+  constexpr int kCapacity = 16;
+  TestNode loser({.capacity = kCapacity, .opening_share = 1});
+  loser.prepare(all_of(1));
+  for (int n = 0; n < kCapacity; ++n) loser.see(client(n).syn(), 1);
+  loser.see(client(kCapacity).data(), 2);
+  CHECK(loser.count(Count::kEvicted) == 1);
+  CHECK(names(loser.list(ListKind::kReleased, 1)).size() == kCapacity + 1);
+}
+
 TEST_CASE("contested: what waited while a list told of it can be told on: it began when it came") {
   // By the list the connection is a little younger than by the packet that waited.
   TestNode gainer({}, 1);

@@ -379,6 +379,26 @@ TEST_CASE("handover: what waits longer than 200 ms is dropped and counted") {
   CHECK(gainer.delivered() == 1);
 }
 
+TEST_CASE("handover: what has waited too long is not decided by the step that comes too late") {
+  for (const bool committed : {false, true}) {
+    TestNode gainer({}, 1);
+    gainer.prepare(all_of(1));
+    gainer.hold();
+    gainer.see(client(1).syn(), 1);
+    // Time passes, and nobody has looked at what waits.
+    MemorySource nothing{std::vector<Frame>{}};
+    gainer.worker().turn(nothing, nanoseconds(1.3));
+    if (committed) {
+      gainer.commit();
+    } else {
+      CHECK(gainer.acquire({0}).expired == 1);
+    }
+    CHECK(gainer.delivered() == 0);
+    CHECK(gainer.drops(Drop::kHoldExpired) == 1);
+    CHECK(gainer.owner(client(1).key()) == 0);
+  }
+}
+
 TEST_CASE("handover: what has waited in vain is known as the loser's, until it comes again") {
   for (const bool full : {false, true}) {
     CAPTURE(full);

@@ -183,3 +183,15 @@ TEST_CASE("lease: what was another's before is not answered: who noted that is t
   CHECK(begin_again(heir, 2) == 1);
   CHECK(heir.owner(client(4).key()) == 1);
 }
+
+TEST_CASE("lease: a repeated opening that is refused keeps the connection as long as elsewhere") {
+  TestNode owner, other({}, 1);
+  owner.worker().set_open_until(nanoseconds(2));
+  for (const double at : {1.0, 20.0}) {
+    owner.see(client(1).syn(), at);
+    other.see(client(1).syn(), at);
+  }
+  CHECK(owner.drops(Drop::kLeaseOver) == 1);
+  CHECK(owner.record(client(1).key())->last_seen == to_tick(nanoseconds(20)));
+  CHECK(other.record(client(1).key())->last_seen == to_tick(nanoseconds(20)));
+}

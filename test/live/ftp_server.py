@@ -1,0 +1,23 @@
+# An FTP server on all addresses that says on which node it is: in its greeting, and in the file
+# `name`. ftp_server.py NAME FOLDER
+import os
+import sys
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+
+name, folder = sys.argv[1:3]
+os.makedirs(folder, exist_ok=True)
+with open(os.path.join(folder, "name"), "w") as file:
+    file.write(name)
+with open(os.path.join(folder, "data"), "wb") as file:
+    file.write(bytes(range(256)) * 800)
+
+authorizer = DummyAuthorizer()
+authorizer.add_anonymous(folder, perm="elrw")
+FTPHandler.authorizer = authorizer
+FTPHandler.banner = name
+server = ThreadedFTPServer(("::", 21), FTPHandler)
+print("listening", flush=True)
+server.serve_forever(timeout=0.5)
