@@ -7,7 +7,7 @@
 
 #include "addon/convert.h"
 #include "addon/task.h"
-#include "wire/sockets.h"
+#include "netlink/reset.h"
 
 namespace flowsieve::addon {
 namespace {

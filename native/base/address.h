@@ -19,4 +19,14 @@ inline Address mapped_ipv4(const uint8_t* four) {
   return address;
 }
 
+/// True for an Address that stands for an IPv4 one (::ffff:0:0/96).
+inline bool is_mapped_ipv4(const Address& address) {
+  return address == mapped_ipv4(address.data() + 12);
+}
+
+/// The Family that an address of the cluster has.
+inline Family family_of(const Address& address) {
+  return is_mapped_ipv4(address) ? Family::kIpv4 : Family::kIpv6;
+}
+
 }  // namespace flowsieve

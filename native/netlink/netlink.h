@@ -17,10 +17,10 @@
 #include <memory>
 #include <vector>
 
+#include "base/descriptor.h"
 #include "base/status.h"
 #include "netlink/conntrack.h"
 #include "netlink/inet_diag.h"
-#include "wire/link.h"
 
 namespace flowsieve {
 

@@ -23,16 +23,17 @@ void RequestBuilder::add(const void* data, size_t size) {
   bytes_.resize((bytes_.size() + 3) & ~size_t{3});
 }
 
+void RequestBuilder::add_attribute(uint16_t type, const void* value, size_t size) {
+  static_assert(sizeof(nlattr) == NLA_HDRLEN);  // no padding between it and the value
+  const nlattr header{static_cast<uint16_t>(NLA_HDRLEN + size), type};
+  add(&header, sizeof(header));
+  add(value, size);
+}
+
 void RequestBuilder::add_be32(uint16_t type, uint32_t value) {
-  struct {
-    nlattr header;
-    uint8_t value[4];
-  } attribute{};
-  static_assert(sizeof(attribute) == 8);
-  attribute.header.nla_len = sizeof(attribute);
-  attribute.header.nla_type = type;
-  store_be32(attribute.value, value);
-  add(&attribute, sizeof(attribute));
+  uint8_t bytes[4];
+  store_be32(bytes, value);
+  add_attribute(type, bytes, sizeof(bytes));
 }
 
 std::vector<uint8_t> RequestBuilder::finish() {

@@ -38,10 +38,6 @@ bool is_kept(const Record& record, bool trusted) {
          (trusted || (record.seen_here & kConfirmed) != 0);
 }
 
-bool is_mapped_ipv4(const Address& address) {
-  return address == mapped_ipv4(address.data() + 12);
-}
-
 bool is_well_formed(const Key& key) {
   if (key.zero != 0) return false;
   if (key.family == Family::kIpv6) return true;

@@ -11,36 +11,30 @@
 #include <cerrno>
 #include <cstring>
 
+#include "netlink/messages.h"
+#include "netlink/request.h"
+
 namespace flowsieve {
 namespace {
 
 constexpr size_t kAnswerMax = 32 * 1024;
 constexpr timeval kAnswerWait{1, 0};
 
-/// Calls each(type, payload) for the attributes in `bytes`; stops at one that is not whole.
+/// Calls each(type, value) for the attributes in `bytes`; stops at one that is not whole.
 template <typename Each>
 void walk_attributes(Bytes bytes, Each&& each) {
-  while (bytes.has(0, sizeof(rtattr))) {
-    rtattr attribute;
-    std::memcpy(&attribute, bytes.data, sizeof attribute);
-    if (attribute.rta_len < sizeof attribute || !bytes.has(0, attribute.rta_len)) return;
-    each(attribute.rta_type & NLA_TYPE_MASK, bytes.first(attribute.rta_len).from(sizeof attribute));
-    bytes = bytes.from(RTA_ALIGN(attribute.rta_len));
-  }
+  AttributeWalk walk(bytes);
+  for (NetlinkAttribute attribute; walk.next(attribute);) each(attribute.type, attribute.value);
 }
 
 /// The message's body of type T and what stands behind it; nothing when it is of another type.
 template <typename T>
-std::optional<Bytes> open_message(Bytes message, uint16_t type, T& body) {
-  nlmsghdr header;
-  if (!message.has(0, sizeof header)) return std::nullopt;
-  std::memcpy(&header, message.data, sizeof header);
-  if (header.nlmsg_type != type || header.nlmsg_len < NLMSG_LENGTH(sizeof(T)) ||
-      !message.has(0, header.nlmsg_len)) {
-    return std::nullopt;
-  }
-  std::memcpy(&body, message.data + NLMSG_HDRLEN, sizeof body);
-  return message.first(header.nlmsg_len).from(NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(T)));
+std::optional<Bytes> open_message(Bytes datagram, uint16_t type, T& body) {
+  NetlinkMessage message;
+  if (!MessageWalk(datagram).next(message) || message.type != type) return std::nullopt;
+  if (!message.payload.has(0, sizeof body)) return std::nullopt;
+  std::memcpy(&body, message.payload.data, sizeof body);
+  return message.payload.from(NLMSG_ALIGN(sizeof body));
 }
 
 /// An attribute as an address of `family`.
@@ -70,31 +64,6 @@ Neighbour state_of(uint16_t state) {
   return (state & NUD_FAILED) != 0 ? Neighbour::kFailed : Neighbour::kNone;
 }
 
-/// A request under construction.
-class Request {
- public:
-  template <typename T>
-  Request(uint16_t type, uint16_t flags, const T& body) {
-    header().nlmsg_type = type;
-    header().nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
-    std::memcpy(bytes_ + NLMSG_HDRLEN, &body, sizeof body);
-    header().nlmsg_len = NLMSG_LENGTH(sizeof body);
-  }
-  void add(uint16_t type, const Address& address) {
-    const size_t skip = is_mapped_ipv4(address) ? 12 : 0;
-    const size_t size = address.size() - skip;
-    const size_t at = NLMSG_ALIGN(header().nlmsg_len);
-    rtattr attribute{static_cast<uint16_t>(RTA_LENGTH(size)), type};
-    std::memcpy(bytes_ + at, &attribute, sizeof attribute);
-    std::memcpy(bytes_ + at + RTA_LENGTH(0), address.data() + skip, size);
-    header().nlmsg_len = static_cast<uint32_t>(at + RTA_LENGTH(size));
-  }
-  nlmsghdr& header() { return *reinterpret_cast<nlmsghdr*>(bytes_); }
-
- private:
-  alignas(nlmsghdr) uint8_t bytes_[128] = {};
-};
-
 class Netlink {
  public:
   static Result<Netlink> open() {
@@ -106,27 +75,32 @@ class Netlink {
     return Netlink(std::move(socket));
   }
 
-  /// The answer, or nothing where the kernel says no. Valid until the next call.
-  std::optional<Bytes> ask(Request request) {
-    nlmsghdr& header = request.header();
-    header.nlmsg_seq = ++sequence_;
+  /// The answer to a question about an address, which is its attribute `about`; nothing where the
+  /// kernel says no. Valid until the next call.
+  template <typename T>
+  std::optional<Bytes> ask(uint16_t type, uint16_t flags, const T& body, uint16_t about,
+                           const Address& address) {
+    RequestBuilder builder(type, static_cast<uint16_t>(NLM_F_REQUEST | flags), ++sequence_);
+    builder.add(&body, sizeof body);
+    const size_t skip = is_mapped_ipv4(address) ? 12 : 0;
+    builder.add_attribute(about, address.data() + skip, address.size() - skip);
+    const std::vector<uint8_t> request = builder.finish();
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
-    if (sendto(socket_.get(), &header, header.nlmsg_len, 0,
+    if (sendto(socket_.get(), request.data(), request.size(), 0,
                reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0) {
       return std::nullopt;
     }
     for (;;) {
       const ssize_t got = recv(socket_.get(), answer_.data(), answer_.size(), 0);
       if (got < 0 && errno == EINTR) continue;
-      if (got < static_cast<ssize_t>(sizeof(nlmsghdr))) return std::nullopt;
-      nlmsghdr answered;
-      std::memcpy(&answered, answer_.data(), sizeof answered);
-      if (answered.nlmsg_seq != sequence_) continue;  // of one that was given up
-      if (answered.nlmsg_type == NLMSG_ERROR || answered.nlmsg_type == NLMSG_DONE) {
-        return std::nullopt;
-      }
-      return Bytes{answer_.data(), static_cast<size_t>(got)};
+      if (got < 0) return std::nullopt;
+      const Bytes answer{answer_.data(), static_cast<size_t>(got)};
+      NetlinkMessage message;
+      if (!MessageWalk(answer).next(message)) return std::nullopt;
+      if (message.sequence != sequence_) continue;  // of one that was given up
+      if (message.type == NLMSG_ERROR || message.type == NLMSG_DONE) return std::nullopt;
+      return answer;
     }
   }
 
@@ -146,9 +120,7 @@ std::optional<Route> find_route(Netlink& netlink, const Address& to) {
   rtmsg body{};
   body.rtm_family = netlink_family(to);
   body.rtm_dst_len = is_mapped_ipv4(to) ? 32 : 128;
-  Request request(RTM_GETROUTE, 0, body);
-  request.add(RTA_DST, to);
-  const std::optional<Bytes> answer = netlink.ask(request);
+  const std::optional<Bytes> answer = netlink.ask(RTM_GETROUTE, 0, body, RTA_DST, to);
   return answer ? read_route(*answer, to) : std::nullopt;
 }
 
@@ -157,13 +129,10 @@ std::optional<NeighbourEntry> find_neighbour(Netlink& netlink, const Route& rout
   body.ndm_family = netlink_family(route.next_hop);
   body.ndm_ifindex = route.interface;
   body.ndm_flags = NTF_USE;
-  Request use(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, body);
-  use.add(NDA_DST, route.next_hop);
-  (void)netlink.ask(use);  // an acknowledgement is no answer
+  // An acknowledgement is no answer.
+  (void)netlink.ask(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, body, NDA_DST, route.next_hop);
   body.ndm_flags = 0;
-  Request request(RTM_GETNEIGH, 0, body);
-  request.add(NDA_DST, route.next_hop);
-  const std::optional<Bytes> answer = netlink.ask(request);
+  const std::optional<Bytes> answer = netlink.ask(RTM_GETNEIGH, 0, body, NDA_DST, route.next_hop);
   return answer ? read_neighbour(*answer) : std::nullopt;
 }
 

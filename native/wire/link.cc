@@ -12,20 +12,6 @@
 
 namespace flowsieve {
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  return *this;
-}
-
-Descriptor::~Descriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
-bool is_mapped_ipv4(const Address& address) {
-  const uint8_t none[4] = {};
-  return std::memcmp(address.data(), mapped_ipv4(none).data(), 12) == 0;
-}
-
 Address solicited_node_address(const Address& address) {
   Address group{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff};
   std::memcpy(group.data() + 13, address.data() + 13, 3);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/descriptor.h"
 #include "base/status.h"
 
 namespace flowsieve {
@@ -33,13 +34,6 @@ Address solicited_node_address(const Address& address);
 /// The Ethernet group address of an IPv6 multicast address (RFC 2464 7).
 Mac multicast_mac(const Address& group);
 
-/// True for an Address that stands for an IPv4 one (::ffff:0:0/96).
-bool is_mapped_ipv4(const Address& address);
-/// The Family that an address of the cluster has.
-inline Family family_of(const Address& address) {
-  return is_mapped_ipv4(address) ? Family::kIpv4 : Family::kIpv6;
-}
-
 struct LinkInfo {
   int index = 0;
   Mac mac{};
@@ -50,23 +44,6 @@ struct LinkInfo {
 
 /// Reads what an interface is; kMissing when there is none of that name.
 Result<LinkInfo> read_link(const std::string& interface);
-
-/// A file descriptor that is closed when its holder goes.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  ~Descriptor();
-  int get() const { return fd_; }
-  bool open() const { return fd_ >= 0; }
-  /// Hands it over: the caller closes it.
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_ = -1;
-};
 
 /// The capture interface's membership in link-layer groups, for as long as the object lives.
 class Membership {

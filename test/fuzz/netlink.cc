@@ -4,7 +4,6 @@
 #include "fuzz/input.h"
 #include "netlink/conntrack.h"
 #include "netlink/inet_diag.h"
-#include "wire/link.h"
 
 FLOWSIEVE_FUZZ_TARGET(netlink, data, size) {
   using namespace flowsieve;

@@ -138,9 +138,10 @@ export function note(line: string): void {
 
 /**
  * The tests of the surrounding describe block are tried up to three times, and every further try
- * is printed. Known and open: a node that comes back after a pause can still have connections that
- * all others have forgotten, and answers when their clients take the same port again
- * (docs/decisions/cluster-protocol.md, "What is open").
+ * is printed. Known and open (docs/decisions/cluster-protocol.md, "What is open"): a node that comes
+ * back after a pause can still have connections that all others have forgotten, and answers when
+ * their clients take the same port again; and an heir that has no lease at the moment of a takeover
+ * does not answer what the dead node had left, so that the client has to ask again.
  */
 export function retriedWhileOpen(suite: Mocha.Suite): void {
   suite.retries(2);

@@ -4,8 +4,8 @@
 
 #include <vector>
 
+#include "base/address.h"
 #include "netlink/open_list.h"
-#include "wire/link.h"
 
 namespace flowsieve::test {
 

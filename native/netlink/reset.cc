@@ -1,4 +1,4 @@
-#include "wire/sockets.h"
+#include "netlink/reset.h"
 
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <algorithm>
 #include <array>
@@ -15,10 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "wire/link.h"
+#include "base/descriptor.h"
+#include "netlink/messages.h"
+#include "netlink/request.h"
 
 namespace flowsieve {
-
 namespace {
 
 /// A socket as the kernel names it.
@@ -26,12 +26,6 @@ struct Named {
   uint8_t family;
   inet_diag_sockid id;
 };
-
-struct Request {
-  nlmsghdr header{};
-  inet_diag_req_v2 body{};
-};
-static_assert(sizeof(Request) == NLMSG_LENGTH(sizeof(inet_diag_req_v2)));
 
 constexpr uint32_t kAllStates = 0xfff;
 constexpr uint32_t kStates =
@@ -64,12 +58,13 @@ class Diag {
     return Diag(std::move(socket));
   }
 
-  Status ask(Request request) {
-    request.header.nlmsg_len = sizeof request;
-    request.header.nlmsg_seq = ++sequence_;
+  Status ask(uint16_t type, uint16_t flags, const inet_diag_req_v2& body) {
+    RequestBuilder builder(type, static_cast<uint16_t>(NLM_F_REQUEST | flags), ++sequence_);
+    builder.add(&body, sizeof body);
+    const std::vector<uint8_t> request = builder.finish();
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
-    const ssize_t sent = sendto(socket_.get(), &request, sizeof request, 0,
+    const ssize_t sent = sendto(socket_.get(), request.data(), request.size(), 0,
                                 reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
     if (sent < 0) return system_error("asking the kernel about its connections");
     return ok_status();
@@ -83,18 +78,15 @@ class Diag {
       const ssize_t got = recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return system_error("reading the kernel's list of connections");
-      int rest = static_cast<int>(got);
-      for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-           NLMSG_OK(header, static_cast<unsigned>(rest)); header = NLMSG_NEXT(header, rest)) {
-        if (header->nlmsg_seq != sequence_) continue;  // of an answer that was given up
-        if (header->nlmsg_type == NLMSG_DONE) return 0;
-        if (header->nlmsg_type == NLMSG_ERROR) {
-          return -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;
-        }
-        const auto* message = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
-        if (header->nlmsg_len >= NLMSG_LENGTH(sizeof *message)) {
-          each(Named{message->idiag_family, message->id});
-        }
+      MessageWalk walk({buffer_.data(), static_cast<size_t>(got)});
+      for (NetlinkMessage message; walk.next(message);) {
+        if (message.sequence != sequence_) continue;  // of an answer that was given up
+        if (message.type == NLMSG_DONE) return 0;
+        if (message.type == NLMSG_ERROR) return netlink_errno(message);
+        inet_diag_msg socket;
+        if (!message.payload.has(0, sizeof socket)) continue;
+        std::memcpy(&socket, message.payload.data, sizeof socket);
+        each(Named{socket.idiag_family, socket.id});
       }
     }
   }
@@ -103,19 +95,17 @@ class Diag {
   explicit Diag(Descriptor socket) : socket_(std::move(socket)), buffer_(64 * 1024) {}
 
   Descriptor socket_;
-  std::vector<uint8_t> buffer_;  // on the heap, and so aligned for the headers in it
+  std::vector<uint8_t> buffer_;
   uint32_t sequence_ = 0;
 };
 
 Status list(Diag& diag, uint8_t family, std::span<const Address> local,
             std::vector<Named>& sockets) {
-  Request request;
-  request.header.nlmsg_type = SOCK_DIAG_BY_FAMILY;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  request.body.sdiag_family = family;
-  request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = kStates;
-  if (Status asked = diag.ask(request); !asked) return asked;
+  inet_diag_req_v2 body{};
+  body.sdiag_family = family;
+  body.sdiag_protocol = IPPROTO_TCP;
+  body.idiag_states = kStates;
+  if (Status asked = diag.ask(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, body); !asked) return asked;
   const Result<int> answered = diag.read([&](const Named& socket) {
     if (std::find(local.begin(), local.end(), local_of(socket)) != local.end()) {
       sockets.push_back(socket);
@@ -130,14 +120,12 @@ Status list(Diag& diag, uint8_t family, std::span<const Address> local,
 
 /// The kernel's error number, 0 when the socket has been ended.
 Result<int> destroy(Diag& diag, const Named& socket) {
-  Request request;
-  request.header.nlmsg_type = SOCK_DESTROY;
-  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-  request.body.sdiag_family = socket.family;
-  request.body.sdiag_protocol = IPPROTO_TCP;
-  request.body.idiag_states = kAllStates;
-  request.body.id = socket.id;
-  if (Status asked = diag.ask(request); !asked) return asked.error();
+  inet_diag_req_v2 body{};
+  body.sdiag_family = socket.family;
+  body.sdiag_protocol = IPPROTO_TCP;
+  body.idiag_states = kAllStates;
+  body.id = socket.id;
+  if (Status asked = diag.ask(SOCK_DESTROY, NLM_F_ACK, body); !asked) return asked.error();
   return diag.read([](const Named&) {});
 }
 

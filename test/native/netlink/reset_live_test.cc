@@ -1,5 +1,5 @@
 // Resetting the kernel's connections, on real sockets over the loopback of an own namespace.
-#include "wire/sockets.h"
+#include "netlink/reset.h"
 
 #include <sys/syscall.h>
 
