@@ -1,6 +1,6 @@
 // Giving a list: frames of names and records, and one that ends them (lists.ts pulls). A block is
 // made only when the peer has taken nearly all of the blocks before: what lies in the buffers of
-// two kernels for long is old when it is taken. Whoever stands still for too long ends it. A short
+// two kernels for long is old when it is taken, and so is what a slow peer has yet to come to. Whoever stands still for too long ends it. A short
 // list may be collected as a whole instead.
 import { expectedSentence, FlowsieveError } from '../errors/index.js';
 import { malformed } from './bytes.js';
@@ -21,13 +21,21 @@ import type { ListBlock } from './types.js';
 const PIECE_BYTES = FRAME_RECORDS_MAX * LIST_RECORD_BYTES;
 /** Another block is made when no more records than that have been given and not taken. */
 const AHEAD_RECORDS = 8192;
+/**
+ * A peer that takes longer over a block gets the next one when it has taken all: with several under
+ * way the last would be too old before its turn came.
+ */
+const SLOW_MS = 40;
 
 /** Where the frames of a list go; {@link Connection} says what each of these means. */
 export interface ListSink {
   send(type: number, ...body: readonly Uint8Array[]): boolean;
   drained(): Promise<void>;
   whileOpen<T>(work: Promise<T>): Promise<T | null>;
-  /** Resolves when all records given but so many have been taken, or the peer has gone. */
+  /**
+   * Resolves when all records given but so many have been taken (all of them, when the peer is
+   * slow), or the peer has gone.
+   */
   taken(allBut: number): Promise<void>;
   end(): void;
 }
@@ -37,6 +45,10 @@ export class StreamSink implements ListSink {
   readonly #connection: Connection;
   #given = 0;
   #taken = 0;
+  /** What has been given and not taken, by what was given up to then; and when. */
+  readonly #underWay: { readonly upTo: number; readonly at: number }[] = [];
+  /** Until it is seen otherwise. */
+  #slow = true;
   #onTaken: () => void = () => undefined;
   /**
    * Resolves when the connection has ended.
@@ -55,6 +67,7 @@ export class StreamSink implements ListSink {
   send(type: number, ...body: readonly Uint8Array[]): boolean {
     const records = type === FRAME.records ? (body.at(-1)?.length ?? 0) : 0;
     this.#given += records / LIST_RECORD_BYTES;
+    if (records > 0) this.#underWay.push({ upTo: this.#given, at: performance.now() });
     return this.#connection.send(type, ...body);
   }
 
@@ -67,7 +80,7 @@ export class StreamSink implements ListSink {
   }
 
   async taken(allBut: number): Promise<void> {
-    while (this.#connection.open && this.#given - this.#taken > allBut) {
+    while (this.#connection.open && this.#given - this.#taken > (this.#slow ? 0 : allBut)) {
       const more = new Promise<void>((resolve) => {
         this.#onTaken = resolve;
       });
@@ -99,6 +112,11 @@ export class StreamSink implements ListSink {
       throw malformed(expected, 'TAKEN', `${records}`);
     }
     this.#taken = records;
+    let [first] = this.#underWay;
+    for (; first && first.upTo <= records; [first] = this.#underWay) {
+      this.#slow = performance.now() - first.at > SLOW_MS;
+      this.#underWay.shift();
+    }
     this.#onTaken();
   }
 }

@@ -8,7 +8,13 @@
 namespace flowsieve {
 
 namespace {
+
 constexpr size_t kHugePage = size_t{2} << 20;
+
+}  // namespace
+
+void without_children(void* data, size_t bytes) {
+  (void)madvise(data, bytes, MADV_DONTFORK);  // refused only for what is no mapping
 }
 
 Pages::Pages(size_t bytes) : size_(bytes) {
@@ -18,6 +24,7 @@ Pages::Pages(size_t bytes) : size_(bytes) {
   mapped_ = large ? bytes + kHugePage : bytes;
   base_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base_ == MAP_FAILED) throw std::bad_alloc();
+  without_children(base_, mapped_);
   data_ = base_;
   if (!large) return;
   const size_t beyond = reinterpret_cast<uintptr_t>(base_) % kHugePage;

@@ -6,12 +6,20 @@
 // nothing, but connections fall on random places, so that a table soon stands in memory whole
 // (with huge pages after some hundred connections). Plan with size(), not with what the
 // process shows at first.
+//
+// A program that the process starts does not inherit them (without_children): a fork would copy the
+// page tables of the whole table, and afterwards each page that a packet changes would be copied
+// before it is.
 #pragma once
 
 #include <cstddef>
 #include <utility>
 
 namespace flowsieve {
+
+/// Keeps the mapping of `bytes` at `data`, which begins on a page, from being inherited by programs
+/// that the process starts.
+void without_children(void* data, size_t bytes);
 
 class Pages {
  public:

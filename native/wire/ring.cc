@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/pages.h"
 #include "wire/fanout.h"
 #include "wire/ring_program.h"
 
@@ -67,6 +68,7 @@ Result<std::unique_ptr<RingSource>> RingSource::open_one(const RingOptions& opti
   void* arena = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (arena == MAP_FAILED) return system_error("mapping memory for large frames");
+  without_children(arena, kArenaBytes);
   return std::unique_ptr<RingSource>(new RingSource(std::move(socket), std::move(slots.value()),
                                                     static_cast<uint8_t*>(arena), options.ingress));
 }

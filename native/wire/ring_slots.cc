@@ -10,6 +10,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/pages.h"
 #include "wire/link.h"
 #include "wire/ring_program.h"
 
@@ -53,6 +54,7 @@ Result<RingSlots> RingSlots::create(int socket, uint32_t slot_bytes, uint32_t sl
   void* memory =
       mmap(nullptr, ring.bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket, 0);
   if (memory == MAP_FAILED) return system_error("mapping a packet ring");
+  without_children(memory, ring.bytes_);
   ring.memory_ = static_cast<uint8_t*>(memory);
   ring.slot_bytes_ = slot_bytes;
   ring.mask_ = slots - 1;

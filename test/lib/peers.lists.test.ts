@@ -380,10 +380,12 @@ describe('a list', () => {
   });
 
   it('that is taken slowly is made slowly, so that it is never old', async () => {
-    await child(60);
+    await child(20);
     const puller = await cluster.start('node-2');
-    const { records } = await puller.peers.pull('node-1', REQUEST, () => later(20));
-    assert.equal(records, 60 * 4096);
+    for (const ms of [20, 120]) {
+      const { records } = await puller.peers.pull('node-1', REQUEST, () => later(ms));
+      assert.equal(records, 20 * 4096);
+    }
   });
 
   it('takes the time of blocks without records, and gives none of them', async () => {
