@@ -19,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "decide/scope.h"
 #include "hash/table_hash.h"
 #include "netlink/conntrack.h"
@@ -46,7 +47,7 @@ class HashSet {
   HashSet() : places_(16, 0) {}
   void add(uint64_t hash);
   bool contains(uint64_t hash) const;
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&places_[place(hash)]); }
+  void prefetch(uint64_t hash) const { prefetch_line(&places_[place(hash)]); }
   size_t size() const { return size_; }
 
  private:

@@ -30,6 +30,7 @@
 #include <cstdint>
 
 #include "base/pages.h"
+#include "base/prefetch.h"
 #include "table/tag_match.h"
 
 namespace flowsieve {
@@ -68,7 +69,7 @@ class ChunkIndex {
     return low != 0 ? low : 1;
   }
 
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&chunks_[first_chunk(hash)]); }
+  void prefetch(uint64_t hash) const { prefetch_line(&chunks_[first_chunk(hash)]); }
   /// Calls visit(slot) for what the first chunk on the path offers.
   template <typename Visit>
   void visit_candidates(uint64_t hash, Visit&& visit) const;

@@ -44,6 +44,7 @@
 #include <string>
 
 #include "base/pages.h"
+#include "base/prefetch.h"
 #include "base/status.h"
 #include "hash/table_hash.h"
 #include "table/chunk_index.h"
@@ -113,7 +114,7 @@ class ConnectionTable {
   void prefetch(uint64_t hash) const { index_.prefetch(hash); }
   /// Second pass: asks for the records whose tag agrees.
   void prefetch_records(uint64_t hash) const {
-    index_.visit_candidates(hash, [this](Slot slot) { __builtin_prefetch(&records_[slot]); });
+    index_.visit_candidates(hash, [this](Slot slot) { prefetch_line(&records_[slot]); });
   }
   /// Third pass: the slot of `key`, or kNoSlot.
   Slot find(const Key& key, uint64_t hash) const {

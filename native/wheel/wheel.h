@@ -44,6 +44,7 @@
 
 #include "base/clock.h"
 #include "base/pages.h"
+#include "base/prefetch.h"
 
 namespace flowsieve {
 
@@ -133,7 +134,7 @@ size_t Wheel::advance(Tick now, size_t budget, Fire&& fire) {
       ++calls;
       const uint32_t position = links_[kFirstHead + due_].next;
       const uint32_t index = position - kFirstIndex;
-      __builtin_prefetch(&links_[links_[position].next]);
+      prefetch_line(&links_[links_[position].next]);
       unlink(position);
       const Tick deadline = fire(index);
       if (is_later(deadline, now)) schedule(index, deadline);
