@@ -26,13 +26,13 @@ bool is_left(const Record& record, Tick now) {
 }
 
 /// Classes 2 and 4: the table knows the connection.
-Decision follow(const Subject& subject, Slot slot, Context& context) {
+void follow(const Subject& subject, Slot slot, Context& context, Decision& decision) {
   const Record& record = context.table.at(slot);
   const bool mine = context.criteria.takes(record.owner);
-  Decision decision{.verdict = context.criteria.verdict_for(record.owner),
-                    .packet_class = static_cast<uint8_t>(mine ? 2 : 4),
-                    .slot = slot,
-                    .owner = record.owner};
+  decision.verdict = context.criteria.verdict_for(record.owner);
+  decision.packet_class = mine ? 2 : 4;
+  decision.slot = slot;
+  decision.owner = record.owner;
   const bool opening = subject.packet->opening;
   const bool inherited = (record.seen_here & (kAdopted | kAnswered)) == kAdopted;
   const bool left = is_left(record, context.now);
@@ -44,7 +44,7 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
     decision.verdict = Verdict::kDiscard;
     decision.packet_class = 0;
     decision.lease_over = true;
-    return decision;
+    return;
   }
   if (subject.packet->kind == Kind::kError) {
     // Anybody on the way may have sent it, so it neither refreshes nor changes what it quotes.
@@ -55,7 +55,6 @@ Decision follow(const Subject& subject, Slot slot, Context& context) {
       context.table.add_seen_here(slot, kAnswered);
     }
   }
-  return decision;
 }
 
 /// What is noted of how a connection began, besides its packet.
@@ -170,17 +169,20 @@ void heed(const Expected& expected, const Subject& subject, const Decision& deci
 }
 
 /// A rule gives the packet to nobody. No class, no entry.
-Decision refused() {
-  return {.verdict = Verdict::kDiscard, .owner = kNobody, .refused = true};
+void refuse(Decision& decision) {
+  decision.verdict = Verdict::kDiscard;
+  decision.owner = kNobody;
+  decision.refused = true;
 }
 
 /// Classes 1, 3, 5 and 6: the table does not know the connection, the bucket decides.
-Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context) {
+void by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context& context,
+               Decision& decision) {
   const Packet& packet = *subject.packet;
   const Criteria& criteria = context.criteria;
   auto [bucket, claim, expected] = rule(subject, context);
   if (claim.refused) [[unlikely]]
-    return refused();
+    return refuse(decision);
   const bool opening = packet.kind == Kind::kFlow && opens(packet);
   // Not where the owner is by name: expected, or a rule's single node.
   const bool by_weight =
@@ -188,13 +190,12 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   if (opening && by_weight && !criteria.dispatching.candidates.empty()) [[unlikely]] {
     claim.owner = with_fewest(criteria.dispatching.candidates, context.table, claim.owner);
   }
-  Decision decision;
   decision.by_bucket = true;
   decision.bucket = bucket;
   decision.epoch = criteria.allocation.epoch;
   decision.owner = claim.owner;
   decision.hold = claim.hold;
-  if (decision.hold) return decision;
+  if (decision.hold) return;
   decision.expected = expected.match != nullptr;
   if (context.expectations != nullptr) [[unlikely]]
     heed(expected, subject, decision, context);
@@ -203,7 +204,7 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
   if (mine && !context.may_open) [[unlikely]] {
     decision.verdict = Verdict::kDiscard;
     decision.lease_over = true;
-    return decision;
+    return;
   }
   decision.packet_class = static_cast<uint8_t>((opening ? 1 : 5) + (mine ? 0 : opening ? 2 : 1));
 
@@ -213,7 +214,6 @@ Decision by_bucket(const Subject& subject, uint64_t hash, Beginning how, Context
     how.contested = claim.contested;
     decision.slot = enter(subject, hash, decision, how, context);
   }
-  return decision;
 }
 
 /// A packet whose QUIC connection id names a node: that node's, on every node alike and whatever else
@@ -226,7 +226,9 @@ Decision by_connection_id(const Subject& subject, Slot slot, uint64_t hash, Cont
   const bool mine = criteria.takes(context.quic.node);
   context.counters.add(Count::kQuicById);
   if (slot != kNoSlot && context.table.at(slot).owner == context.quic.node) {
-    return follow(subject, slot, context);
+    Decision decision;
+    follow(subject, slot, context, decision);
+    return decision;
   }
   Decision decision{.verdict = criteria.verdict_for(context.quic.node),
                     .packet_class = static_cast<uint8_t>(mine ? 5 : 6),
@@ -262,7 +264,11 @@ Decision follow_first(const Subject& subject, Slot slot, Context& context) {
     decision.by_bucket = true;
     decision.bucket = criteria.distribution.bucket(header_fields(subject.packet->flow));
     decision.owner = criteria.allocation.owner[decision.bucket];
-    if (!mine && criteria.distribution.is_nobodys(decision.bucket)) return refused();
+    if (!mine && criteria.distribution.is_nobodys(decision.bucket)) {
+      Decision refused;
+      refuse(refused);
+      return refused;
+    }
   }
   if (mine) decision.owner = subject.first_owner;
   if (error)
@@ -357,9 +363,39 @@ Decision decide_anew(const Subject& subject, Slot slot, uint64_t hash, Context& 
   const Record noted = context.table.at(slot);
   leave(slot, context);
   const Tick opened = Wheel::is_later(noted.opened, context.now) ? context.now : noted.opened;
-  Decision decision = by_bucket(subject, hash, {noted.reopened != 0, opened}, context);
+  Decision decision;
+  by_bucket(subject, hash, {noted.reopened != 0, opened}, context, decision);
   decision.anew = true;
   decision.epoch = noted.epoch;
+  return decision;
+}
+
+/// What the table says, or else the bucket.
+Decision by_table(const Subject& subject, Slot slot, uint64_t hash, Context& context) {
+  NodeIndex owner_before = 0;
+  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context);
+  if (reopened) {
+    owner_before = context.table.at(slot).owner;
+    leave(slot, context);
+    slot = kNoSlot;
+    context.counters.add(Count::kReopened);
+  }
+
+  const bool anew = slot != kNoSlot && is_decided_anew(subject, context.table.at(slot), context);
+  // One object from here to the caller's: what is written in pieces and read back whole must wait.
+  Decision decision;
+  if (anew) [[unlikely]] {
+    decision = decide_anew(subject, slot, hash, context);
+  } else if (slot != kNoSlot) {
+    follow(subject, slot, context, decision);
+  } else {
+    by_bucket(subject, hash, {reopened, context.now}, context, decision);
+  }
+  if (!decision.hold) count_unroutable(context.quic.id, context.counters);
+  if (decision.packet_class != 0) {
+    if (reopened && decision.owner != owner_before) context.counters.add(Count::kMoved);
+    count_class(context, decision.packet_class);
+  }
   return decision;
 }
 
@@ -386,25 +422,7 @@ Decision decide(const Subject& subject, Slot slot, uint64_t hash, Context& conte
     return decision;
   }
 
-  NodeIndex owner_before = 0;
-  const bool reopened = slot != kNoSlot && reopens(subject, context.table.at(slot), context);
-  if (reopened) {
-    owner_before = context.table.at(slot).owner;
-    leave(slot, context);
-    slot = kNoSlot;
-    context.counters.add(Count::kReopened);
-  }
-
-  const bool anew = slot != kNoSlot && is_decided_anew(subject, context.table.at(slot), context);
-  const Decision decision = anew ? decide_anew(subject, slot, hash, context)
-                            : slot != kNoSlot
-                                ? follow(subject, slot, context)
-                                : by_bucket(subject, hash, {reopened, context.now}, context);
-  if (!decision.hold) count_unroutable(context.quic.id, context.counters);
-  if (decision.packet_class == 0) return decision;
-  if (reopened && decision.owner != owner_before) context.counters.add(Count::kMoved);
-  count_class(context, decision.packet_class);
-  return decision;
+  return by_table(subject, slot, hash, context);
 }
 
 void note(const Subject& subject, Slot slot, uint64_t hash, Context& context) {

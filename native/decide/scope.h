@@ -47,8 +47,8 @@ class Scope {
 
   /// Linear: a cluster has a handful of addresses, and they share one or two cache lines.
   bool contains(const Address& address) const {
-    return everything_ ||
-           std::find(addresses_.begin(), addresses_.end(), address) != addresses_.end();
+    return everything_ || std::any_of(addresses_.begin(), addresses_.end(),
+                                      [&](const Address& each) { return is_same(each, address); });
   }
 
   bool is_gateway() const { return !link_addresses_.empty(); }

@@ -39,11 +39,8 @@ bool is_sane(size_t before, uint32_t offset, size_t data_bytes, bool more) {
 void note_fragment(IpLayer& layer, uint32_t identification, uint8_t protocol, uint32_t offset) {
   layer.is_fragment = true;
   layer.is_later = offset != 0;
-  layer.fragment.source = layer.key.source;
-  layer.fragment.destination = layer.key.destination;
-  layer.fragment.identification = identification;
-  layer.fragment.protocol = protocol;
-  layer.fragment.family = layer.key.family;
+  layer.identification = identification;
+  layer.fragment_protocol = protocol;
 }
 
 /// The IPv6 fragment header at `at`. An atomic fragment (offset 0, none follows: RFC 6946) is a

@@ -16,12 +16,13 @@ namespace flowsieve {
 enum class Reading : uint8_t { kPacket, kQuote };
 
 struct IpLayer {
-  Window window;  ///< the frame, ended where this IP packet ends
-  Key key;        ///< addresses, family and the protocol behind all extension headers; ports 0
-  FragmentKey fragment;  ///< only when is_fragment
-  uint32_t bytes = 0;    ///< IP header included
+  Window window;       ///< the frame, ended where this IP packet ends
+  Key key;             ///< addresses, family and the protocol behind all extension headers; ports 0
+  uint32_t bytes = 0;  ///< IP header included
+  uint32_t identification = 0;  ///< of the datagram, only when is_fragment
   /// Where `key.protocol` begins; in a later fragment, where its data begins.
   uint16_t transport = 0;
+  uint8_t fragment_protocol = 0;  ///< as FragmentKey has it, only when is_fragment
   bool is_fragment = false;
   bool is_later = false;    ///< a fragment that is not the first
   bool recognised = false;  ///< the IP header itself was good, whatever came back

@@ -22,10 +22,12 @@ Packet parse(Bytes frame, uint32_t wire_bytes, LinkType link) {
   packet.ip = true;
   packet.ip_source = ip.key.source;
   packet.ip_destination = ip.key.destination;
+  packet.family = ip.key.family;
   packet.ip_bytes = ip.bytes;
   if (ip.is_fragment) [[unlikely]] {
     packet.is_fragment = true;
-    packet.fragment = ip.fragment;
+    packet.identification = ip.identification;
+    packet.fragment_protocol = ip.fragment_protocol;
   }
   if (packet.drop != Drop::kNone) return packet;
 

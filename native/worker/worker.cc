@@ -1,11 +1,16 @@
 #include "worker/worker.h"
 
 #include <algorithm>
+#include <new>
+#include <type_traits>
 
 #include "decide/connection_id.h"
 
 namespace flowsieve {
 namespace {
+
+static_assert(std::is_trivially_destructible_v<Packet> &&
+              std::is_trivially_destructible_v<Decision>);
 
 bool is_accepted(const Decision& decision) {
   return is_accepted(decision.verdict);
@@ -36,68 +41,23 @@ size_t Worker::turn(Source& source, uint64_t now_ns) {
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;
   burst_opens_ = false;
-  parse_burst();
-  scope_burst();
-  find_burst();
+  read_burst();
   decide_burst(source, now_ns);
   deliver_burst();
   return frame_count_;
 }
 
-void Worker::parse_burst() {
+/// Frame by frame: what the packet is, whether it is the cluster's, and the key under which its
+/// connection would stand. While the next ones are read, the tags for that key come into the cache;
+/// and then, while the first ones are decided, the records that have those tags.
+void Worker::read_burst() {
   for (size_t i = 0; i < frame_count_; ++i) {
-    const Frame& frame = frames_[i];
-    traces_[i] = Trace{};
-    traces_[i].packet = parse(frame.bytes, frame.wire_bytes, frame.link);
-  }
-}
-
-/// Which packets are the cluster's, and the key under which each one's connection would stand.
-void Worker::scope_burst() {
-  for (size_t i = 0; i < frame_count_; ++i) {
-    const Packet& packet = traces_[i].packet;
-    const Frame& frame = frames_[i];
-    counters_.add(Count::kPackets);
-    counters_.add(Count::kBytes, frame.wire_bytes);
-    if (packet.ip) counters_.add(Count::kIp);
-    if (packet.is_fragment) counters_.add(Count::kFragments);
-    if (frame.offload.gso_type != 0) counters_.add(Count::kSuperPackets);
-    in_scope_[i] = false;
-    if (packet.drop != Drop::kNone) {
-      counters_.drop(packet.drop);
-      if (is_malformed(packet.drop)) counters_.add(Count::kMalformed);
-      continue;
-    }
-    if (packet.kind == Kind::kNonIp || packet.kind == Kind::kControl) {
-      counters_.add(packet.kind == Kind::kNonIp ? Count::kNonIp : Count::kControl);
-      if (responder_ && responder_->answer(frame)) counters_.add(Count::kResolutionAnswered);
-      continue;
-    }
-    const bool from_cluster = options_.scope.contains(packet.ip_source);
-    const bool to_cluster = options_.scope.contains(packet.ip_destination);
-    in_scope_[i] =
-        frame.outgoing ? from_cluster : to_cluster || (options_.both_directions && from_cluster);
-    if (options_.scope.is_gateway()) [[unlikely]] {
-      in_scope_[i] = options_.scope.forwards(frame.bytes, frame.link, packet);
-    }
-    if (!in_scope_[i]) {
-      counters_.add(Count::kPassed);
-      continue;
-    }
-    subjects_[i].packet = &packet;
-    subjects_[i].reversed = options_.scope.stores_reversed(packet.flow);
-    subjects_[i].key = subjects_[i].reversed ? reversed(packet.flow) : packet.flow;
-    subjects_[i].watched = frame.outgoing || !to_cluster;
-    subjects_[i].unshared = frame.outgoing;
-    subjects_[i].follower = false;
-    subjects_[i].reserved = reserved_for(packet.flow);
-  }
-}
-
-/// Asks for the cache lines that the decisions will read: the tags of all, then the records of all.
-/// By the time that the last is asked for, the first has come.
-void Worker::find_burst() {
-  for (size_t i = 0; i < frame_count_; ++i) {
+    new (&traces_[i].decision) Decision;
+    traces_[i].held = false;
+    // Made where it stays, and so is the decision.
+    new (&traces_[i].packet)
+        Packet(parse(frames_[i].bytes, frames_[i].wire_bytes, frames_[i].link));
+    in_scope_[i] = scope_frame(i);
     if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
     hashes_[i] = table_.hash(subjects_[i].key);
     table_.prefetch(hashes_[i]);
@@ -106,6 +66,51 @@ void Worker::find_burst() {
     if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
     table_.prefetch_records(hashes_[i]);
   }
+}
+
+/// Whether the packet is one of the cluster's that can be decided; then its subject is made.
+bool Worker::scope_frame(size_t i) {
+  const Packet& packet = traces_[i].packet;
+  const Frame& frame = frames_[i];
+  count_frame(frame, packet);
+  if (packet.drop != Drop::kNone) {
+    counters_.drop(packet.drop);
+    if (is_malformed(packet.drop)) counters_.add(Count::kMalformed);
+    return false;
+  }
+  if (packet.kind == Kind::kNonIp || packet.kind == Kind::kControl) {
+    counters_.add(packet.kind == Kind::kNonIp ? Count::kNonIp : Count::kControl);
+    if (responder_ && responder_->answer(frame)) counters_.add(Count::kResolutionAnswered);
+    return false;
+  }
+  const bool from_cluster = options_.scope.contains(packet.ip_source);
+  const bool to_cluster = options_.scope.contains(packet.ip_destination);
+  bool in_scope =
+      frame.outgoing ? from_cluster : to_cluster || (options_.both_directions && from_cluster);
+  if (options_.scope.is_gateway()) [[unlikely]] {
+    in_scope = options_.scope.forwards(frame.bytes, frame.link, packet);
+  }
+  if (!in_scope) {
+    counters_.add(Count::kPassed);
+    return false;
+  }
+  Subject& subject = subjects_[i];
+  subject.packet = &packet;
+  subject.reversed = options_.scope.stores_reversed(packet.flow);
+  subject.key = subject.reversed ? reversed(packet.flow) : packet.flow;
+  subject.watched = frame.outgoing || !to_cluster;
+  subject.unshared = frame.outgoing;
+  subject.follower = false;
+  subject.reserved = reserved_for(packet.flow);
+  return true;
+}
+
+void Worker::count_frame(const Frame& frame, const Packet& packet) {
+  counters_.add(Count::kPackets);
+  counters_.add(Count::kBytes, frame.wire_bytes);
+  if (packet.ip) counters_.add(Count::kIp);
+  if (packet.is_fragment) counters_.add(Count::kFragments);
+  if (frame.offload.gso_type != 0) counters_.add(Count::kSuperPackets);
 }
 
 /// In order, since a packet may belong to the connection that the one before it in the
@@ -127,7 +132,7 @@ void Worker::decide_frame(size_t i, Source& source) {
     return pass_frame(i, source);
   }
   Trace& trace = traces_[i];
-  trace.decision = decide_subject(frames_[i], subjects_[i], hashes_[i]);
+  new (&trace.decision) Decision(decide_subject(frames_[i], subjects_[i], hashes_[i]));
   if (trace.decision.by_bucket && cluster_) {
     audit_opening(subjects_[i], hashes_[i], trace.decision);
     if (trace.decision.hold) return hold_frame(i, source);
@@ -192,7 +197,7 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
 void Worker::follow_fragment(size_t i, Source& source) {
   Trace& trace = traces_[i];
   Packet& packet = trace.packet;
-  const Datagram* datagram = fragments_.find(packet.fragment, now_ns_);
+  const Datagram* datagram = fragments_.find(packet.fragment(), now_ns_);
   if (!datagram) {
     if (frames_[i].outgoing || !source.complete(frames_[i])) return;
     HeldFrame held{.bytes = frames_[i].bytes,
@@ -202,7 +207,7 @@ void Worker::follow_fragment(size_t i, Source& source) {
                    .packet = packet};
     static_assert(sizeof(frames_[i].offload) <= sizeof(held.extra));
     std::memcpy(held.extra.data(), &frames_[i].offload, sizeof(frames_[i].offload));
-    trace.held = fragments_.hold(packet.fragment, held, now_ns_);
+    trace.held = fragments_.hold(packet.fragment(), held, now_ns_);
     if (trace.held) {
       counters_.add(Count::kFragmentsHeld);
     } else {
@@ -246,8 +251,8 @@ void Worker::first_fragment(const Packet& packet, const Decision& decision) {
                           .kind = packet.kind,
                           .verdict = static_cast<uint8_t>(decision.verdict),
                           .owner = decision.owner};
-  fragments_.remember(packet.fragment, datagram, now_ns_);
-  fragments_.release(packet.fragment, [&](const HeldFrame& held) {
+  fragments_.remember(packet.fragment(), datagram, now_ns_);
+  fragments_.release(packet.fragment(), [&](const HeldFrame& held) {
     Frame frame;
     frame.bytes = held.bytes;
     frame.wire_bytes = held.wire_bytes;

@@ -219,12 +219,12 @@ class Worker : private ConnectionListener {
   void leaving(Slot slot, const Record& record, bool timed_out) override;
   void contested(const Record& record) override;
 
-  void parse_burst();
-  void scope_burst();
+  void read_burst();
+  bool scope_frame(size_t i);
+  void count_frame(const Frame& frame, const Packet& packet);
   NodeIndex reserved_for(const Key& flow) const {
     return reserved_.empty() ? kNobody : reserved_.owner_of(flow);
   }
-  void find_burst();
   void decide_burst(Source& source, uint64_t now_ns);
   void deliver_burst();
 

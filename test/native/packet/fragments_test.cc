@@ -235,14 +235,14 @@ TEST_CASE(
       const Packet packet = parse_whole(frames[i]);
       REQUIRE(packet.drop == Drop::kNone);
       if (packet.kind == Kind::kFlow) {
-        tracker.remember(packet.fragment, {packet.flow, packet.kind, 1}, 0);
+        tracker.remember(packet.fragment(), {packet.flow, packet.kind, 1}, 0);
         went.push_back(i);
-        for (const uint64_t waited : released(tracker, packet.fragment)) went.push_back(waited);
-      } else if (const Datagram* datagram = tracker.find(packet.fragment, 0)) {
+        for (const uint64_t waited : released(tracker, packet.fragment())) went.push_back(waited);
+      } else if (const Datagram* datagram = tracker.find(packet.fragment(), 0)) {
         CHECK(datagram->flow == key_of(17, "2001:db8::1", 5000, "2001:db8::2", 53));
         went.push_back(i);
       } else {
-        CHECK(tracker.hold(packet.fragment, frame_of(frames[i], i), 0));
+        CHECK(tracker.hold(packet.fragment(), frame_of(frames[i], i), 0));
       }
     }
     CHECK(went.size() == 3);

@@ -243,7 +243,7 @@ TEST_CASE("IPv4: the first fragment carries its ports, later ones only what all 
     const Packet packet = parse_whole(frames[i]);
     CHECK(packet.drop == Drop::kNone);
     CHECK(packet.is_fragment);
-    CHECK(packet.fragment == key);
+    CHECK(packet.fragment() == key);
     CHECK(packet.kind == (i == 0 ? Kind::kFlow : Kind::kFragment));
     CHECK(packet.transport_offset == (i == 0 ? 34 : 0));
   }
@@ -261,7 +261,7 @@ TEST_CASE(
     const Packet packet = parse_whole(frames[i]);
     CHECK(packet.drop == Drop::kNone);
     CHECK(packet.is_fragment);
-    CHECK(packet.fragment == key);
+    CHECK(packet.fragment() == key);
     CHECK(packet.kind == (i == 0 ? Kind::kFlow : Kind::kFragment));
   }
   CHECK(parse_whole(frames[0]).flow == kFlow6);
@@ -294,9 +294,9 @@ TEST_CASE(
   const auto frames = fragments_of(four().ah(24).udp(5000, 53).payload(200).build(), 100);
   const Packet first = parse_whole(frames[0]), later = parse_whole(frames[1]);
   CHECK(first.flow == kFlow4);
-  CHECK(first.fragment.protocol == 51);
+  CHECK(first.fragment().protocol == 51);
   CHECK(later.kind == Kind::kFragment);
-  CHECK(first.fragment == later.fragment);
+  CHECK(first.fragment() == later.fragment());
 }
 
 TEST_CASE("a first fragment needs the ports alone, and says of TCP what it has") {

@@ -352,10 +352,14 @@ Packet plain_parse(Bytes bytes, uint32_t wire_bytes, LinkType link) {
   if (!ip.good) return packet;
   packet.ip = true;
   packet.ip_bytes = static_cast<uint32_t>(ip.length);
+  packet.family = ip.family;
   packet.ip_source = ip.from;
   packet.ip_destination = ip.to;
   packet.is_fragment = ip.fragment;
-  if (ip.fragment) packet.fragment = ip.fragment_key;
+  if (ip.fragment) {
+    packet.identification = ip.fragment_key.identification;
+    packet.fragment_protocol = ip.fragment_key.protocol;
+  }
   packet.transport_offset =
       ip.later ? uint16_t{0} : static_cast<uint16_t>(packet.ip_offset + ip.transport);
   return packet;
@@ -376,10 +380,11 @@ std::string difference(const Packet& packet, const Packet& plain) {
   if (packet.ip) {
     if (differs("ip_bytes", packet.ip_bytes, plain.ip_bytes)) return out.str();
     if (differs("ip_offset", packet.ip_offset, plain.ip_offset)) return out.str();
+    if (packet.family != plain.family) return "family";
     if (packet.ip_source != plain.ip_source) return "ip_source";
     if (packet.ip_destination != plain.ip_destination) return "ip_destination";
     if (differs("is_fragment", packet.is_fragment, plain.is_fragment)) return out.str();
-    if (packet.is_fragment && !(packet.fragment == plain.fragment)) return "fragment";
+    if (packet.is_fragment && !(packet.fragment() == plain.fragment())) return "fragment";
   }
   if (packet.drop != Drop::kNone) return "";
   if (differs("kind", static_cast<int>(packet.kind), static_cast<int>(plain.kind)))

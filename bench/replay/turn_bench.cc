@@ -29,6 +29,7 @@ using namespace flowsieve;
 
 constexpr uint32_t kSmall = 1 << 16;
 constexpr uint32_t kLarge = 1'000'000;
+constexpr uint32_t kHuge = 10'000'000;
 constexpr uint32_t kFloodOfClients = 0x800000;  ///< clients from here on are nobody's connections
 constexpr uint8_t kSyn = 0x02, kAck = 0x10, kFin = 0x11;
 constexpr uint64_t kTurnNs = 32'000;  ///< a million packets a second
@@ -289,10 +290,37 @@ void web(benchmark::State& state) {
   });
 }
 
-BENCHMARK(own_hits)->Name("turn/own_hits")->Arg(kSmall)->Arg(kLarge);
-BENCHMARK(foreign_hits)->Name("turn/foreign_hits")->Arg(kSmall)->Arg(kLarge);
+#define ALL_SIZES Arg(kSmall)->Arg(kLarge)->Arg(kHuge)
+BENCHMARK(own_hits)->Name("turn/own_hits")->ALL_SIZES;
+BENCHMARK(foreign_hits)->Name("turn/foreign_hits")->ALL_SIZES;
 BENCHMARK(syn_flood)->Name("turn/syn_flood")->Arg(kSmall)->Arg(kLarge);
 BENCHMARK(web)->Name("turn/web_third_own")->Arg(kSmall)->Arg(kLarge);
+
+/// Connections of so many nodes in equal shares, seen by one of them.
+void shares(benchmark::State& state) {
+  const auto nodes = static_cast<unsigned>(state.range(0));
+  World world(kSmall, kSmall, nodes, 0);
+  Hits hits(kSmall);
+  MixSource source(hits);
+  const Counters before = world.counters();
+  for (auto _ : state) world.turn(source);
+  const uint64_t packets = static_cast<uint64_t>(state.iterations()) * kBurst;
+  expect("packets delivered and discarded", packets,
+         world.counters()[Count::kDelivered] + world.counters()[Count::kDiscarded] -
+             before[Count::kDelivered] - before[Count::kDiscarded]);
+  state.SetItemsProcessed(static_cast<int64_t>(packets));
+}
+BENCHMARK(shares)->Name("turn/share_of_nodes")->Arg(1)->Arg(3)->Arg(16);
+
+/// A worker on each core, with nothing in common.
+void cores(benchmark::State& state) {
+  World world(kSmall, kSmall, 3, 0);
+  Hits hits(kSmall);
+  MixSource source(hits);
+  for (auto _ : state) world.turn(source);
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * kBurst);
+}
+BENCHMARK(cores)->Name("turn/cores")->ThreadRange(1, 2)->UseRealTime();
 
 /// From nothing to the first packet that could be decided.
 void construct(benchmark::State& state) {
