@@ -56,12 +56,23 @@ const BENCH = [
   },
   { package: 'ethtool', programs: ['ethtool'] },
 ];
+// Whom the benches compare with. What is missing is named so in the figures.
+const PEERS = [
+  { package: 'pkg-config', programs: ['pkg-config'] },
+  { package: 'libabsl-dev', files: ['/usr/include/absl/container/flat_hash_map.h'] },
+  { package: 'libboost1.81-dev', files: ['/usr/include/boost/unordered/unordered_flat_map.hpp'] },
+  { package: 'libtsl-hopscotch-map-dev', files: ['/usr/include/tsl/hopscotch_map.h'] },
+  { package: 'libdpdk-dev', files: ['/usr/include/dpdk/rte_hash.h'] },
+  { package: 'libpcap-dev', files: ['/usr/include/pcap/pcap.h'] },
+  { package: 'iptables', programs: ['iptables-legacy'] },
+];
 
 const GOALS = {
   demo: { needs: [...BUILD, ...LIVE], command: ['node', 'dist/lib/cli/main.js', 'demo'] },
   test: { needs: [...BUILD, ...LIVE, ...TEST], command: ['node', 'test/all.mjs'] },
   bench: {
     needs: [...BUILD, ...LIVE, ...BENCH],
+    likes: PEERS,
     command: ['npm', 'run', '--silent', 'bench:run', '--'],
   },
 };
@@ -89,18 +100,27 @@ function isThere({ programs = [], files = [] }) {
   );
 }
 
-async function installPackages(needs) {
-  const missing = needs.filter((need) => !isThere(need)).map((need) => need.package);
-  if (missing.length === 0) return;
-  const names = missing.join(' ');
-  const command = `apt-get update && apt-get install -y --no-install-recommends ${names}`;
-  if (process.getuid?.() !== 0 || !which('apt-get')) {
-    give(3, `Expected the packages ${names} to be installed; as root: ${command}.`);
-  }
+function missing(packages) {
+  return packages.filter((each) => !isThere(each)).map((each) => each.package);
+}
+
+const installation = (names) =>
+  `apt-get update && apt-get install -y --no-install-recommends ${names}`;
+const mayInstall = () => process.getuid?.() === 0 && which('apt-get');
+
+function install(names) {
   say(`installs ${names}`);
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const installed = await run('sh', ['-c', command], { env });
-  const still = needs.filter((need) => !isThere(need)).map((need) => need.package);
+  return run('sh', ['-c', installation(names)], { env: { DEBIAN_FRONTEND: 'noninteractive' } });
+}
+
+async function installPackages(needs) {
+  if (missing(needs).length === 0) return;
+  const names = missing(needs).join(' ');
+  if (!mayInstall()) {
+    give(3, `Expected the packages ${names} to be installed; as root: ${installation(names)}.`);
+  }
+  const installed = await install(names);
+  const still = missing(needs);
   if (installed.status !== 0 || still.length > 0) {
     console.error(installed.output);
     give(
@@ -108,6 +128,12 @@ async function installPackages(needs) {
       `Expected apt-get to install ${names} but it did not install ${still.join(' ') || 'them'}.`,
     );
   }
+}
+
+/** Goes on without those that cannot be had. */
+async function tryPackages(likes) {
+  if (missing(likes).length > 0 && mayInstall()) await install(missing(likes).join(' '));
+  if (missing(likes).length > 0) say(`goes on without ${missing(likes).join(' ')}`);
 }
 
 async function checkCompiler() {
@@ -201,6 +227,7 @@ if (!wanted) {
 }
 checkNode();
 await installPackages(wanted.needs);
+await tryPackages(wanted.likes ?? []);
 await checkCompiler();
 await installNpmPackages();
 await buildAddon();

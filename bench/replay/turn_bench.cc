@@ -188,6 +188,7 @@ class World {
     const uint8_t cluster[4] = {192, 0, 2, 100};
     WorkerOptions options;
     options.table.capacity = capacity;
+    options.table.populate = true;  // as on the live path
     options.table.seed = 42;
     options.scope = Scope::of_addresses({mapped_ipv4(cluster)});
     return options;

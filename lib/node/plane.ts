@@ -24,8 +24,11 @@ import type { ExpectingPlane } from './expectations.js';
 // The data plane as the protocol sees it: what it asks for in its words is done here with the
 // engine's. A call returns when all workers have done it, between two of their bursts.
 
-/** Records in one block of a list: what holds a worker up for some ten microseconds. */
-const BLOCK_RECORDS = 2048;
+/**
+ * Records in one block of a list: 64 KiB, half of what an allocator maps anew for each block, and
+ * what holds a worker up for some ten microseconds.
+ */
+const BLOCK_RECORDS = 1024;
 /** An index that no node has: nobody owns a bucket before there is a view. */
 const NOBODY = 0xffff;
 

@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <new>
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 namespace flowsieve {
 
 namespace {
@@ -31,6 +35,11 @@ Pages::Pages(size_t bytes) : size_(bytes) {
   data_ = static_cast<char*>(base_) + (beyond == 0 ? 0 : kHugePage - beyond);
   // A kernel without huge pages refuses; ordinary pages hold the same table, a little slower.
   (void)madvise(data_, bytes, MADV_HUGEPAGE);
+}
+
+void Pages::populate() const {
+  // Kernels before 5.14 do not know it; there the first touch of each page takes its time.
+  if (data_ != nullptr) (void)madvise(data_, size_, MADV_POPULATE_WRITE);
 }
 
 Pages::~Pages() {

@@ -2,7 +2,7 @@
 // kernel, on huge pages where the kernel has them, because a random look into a hundred megabytes
 // otherwise costs a TLB miss beside its cache miss.
 //
-// The kernel backs a page when it is first touched, not before: resident memory begins near
+// The kernel backs a page when it is first touched, or by populate(): without it resident memory begins near
 // nothing, but connections fall on random places, so that a table soon stands in memory whole
 // (with huge pages after some hundred connections). Plan with size(), not with what the
 // process shows at first.
@@ -34,6 +34,10 @@ class Pages {
   }
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
+
+  /// Has the kernel back all of it now. Zeroing a huge page takes a fraction of a millisecond, which
+  /// else the packet waits that touches it first.
+  void populate() const;
 
   void* data() const { return data_; }
   size_t size() const { return size_; }  ///< bytes asked for

@@ -17,6 +17,7 @@ WorkerOptions part_of(const WorkerOptions& whole, uint32_t workers, uint32_t ind
   WorkerOptions part = whole;
   // Clients spread over the workers by chance, so each part has an eighth more than its share.
   const uint32_t share = whole.table.capacity / workers;
+  part.table.populate = true;  // packets are decided from here on
   part.table.capacity = workers == 1 ? share : share + share / 8 + kCapacityMin;
   part.clock = monotonic_ns;
   part.table.seed = whole.table.seed + 0x9e3779b97f4a7c15u * index;

@@ -8,11 +8,6 @@
 namespace flowsieve {
 namespace {
 
-/// Twelve entries for each chunk of fifteen when full: a load of 0.8.
-uint32_t chunks_for(uint32_t capacity) {
-  return prime_from((capacity + 11) / 12);
-}
-
 TableOptions checked(const TableOptions& options) {
   const Status status = ConnectionTable::check(options);
   if (!status) throw std::invalid_argument(status.error().message);
@@ -20,6 +15,10 @@ TableOptions checked(const TableOptions& options) {
 }
 
 }  // namespace
+
+uint32_t chunks_for(uint32_t capacity) {
+  return prime_from(static_cast<uint32_t>((uint64_t{capacity} * 4 + 44) / 45));
+}
 
 Status ConnectionTable::check(const TableOptions& options) {
   const auto expected = [](const std::string& what, const std::string& received) {
@@ -65,7 +64,12 @@ ConnectionTable::ConnectionTable(const TableOptions& options, Tick now)
       records_(static_cast<Record*>(record_pages_.data())),
       wheel_(index_.slots(), now),
       opening_max_(static_cast<uint32_t>(std::floor(options.capacity * options.opening_share))),
-      by_owner_(options.by_owner ? std::make_unique<uint32_t[]>(UINT16_MAX + 1) : nullptr) {}
+      by_owner_(options.by_owner ? std::make_unique<uint32_t[]>(UINT16_MAX + 1) : nullptr) {
+  if (!options.populate) return;
+  index_.populate();
+  record_pages_.populate();
+  wheel_.populate();
+}
 
 ConnectionTable::Plan ConnectionTable::plan(ConnectionStatus status, uint64_t hash) {
   const bool opening = status == ConnectionStatus::kOpening;

@@ -5,8 +5,8 @@
 //                                    `-slot-> wheel_          the timer that is filed for it
 //
 // Three arrays, all taken at construction: 16 bytes of tags per 15 slots (chunk_index.h tells how a
-// slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.8,
-// so that full means that four of five are taken and paths stay short. A slot keeps its number as
+// slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.75,
+// so that full means that three of four are taken and paths stay short. A slot keeps its number as
 // long as its connection lives: others may keep arrays by slot beside the table, and a walk in
 // blocks misses nothing.
 //
@@ -56,6 +56,7 @@ namespace flowsieve {
 
 struct TableOptions {
   uint32_t capacity = 1'000'000;  ///< connections, own and others together; 16 … kCapacityMax
+  bool populate = false;          ///< all memory is resident at once, not when it is first touched
   double opening_share = 0.25;    ///< of capacity that OPENING entries may use
   Timeouts timeouts = default_timeouts();
   uint16_t self = 0;            ///< owner index whose entries are "own"
@@ -65,6 +66,9 @@ struct TableOptions {
 };
 inline constexpr uint32_t kCapacityMin = 16;
 inline constexpr uint32_t kCapacityMax = 64u << 20;
+
+/// The chunks of a table for `capacity` connections: when full, three of four slots are taken.
+uint32_t chunks_for(uint32_t capacity);
 
 struct TableSizes {
   uint32_t own = 0, others = 0, capacity = 0;

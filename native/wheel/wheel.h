@@ -86,6 +86,7 @@ class Wheel {
   bool visit_filed(Visit&& visit) const;
 
   size_t memory_bytes() const { return pages_.size(); }
+  void populate() const { pages_.populate(); }
 
  private:
   struct Link {

@@ -126,9 +126,7 @@ uint64_t RingSource::next_ns() const {
 }
 
 void RingSource::end_burst(size_t count) {
-  // Woken twice for nothing: perhaps by an error, which would wake us for ever.
-  if (count == 0 && idle_) clear_socket_error(socket_.get());
-  idle_ = count == 0;
+  idle_.looked(count, socket_.get());
 }
 
 size_t RingSource::receive(std::span<Frame> burst) {

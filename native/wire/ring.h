@@ -93,7 +93,7 @@ class RingSource : public Source {
   size_t arena_used_ = 0;
   uint16_t queued_ = 0;        ///< entries that belong to this burst
   uint16_t queue_passed_ = 0;  ///< of them, read or discarded
-  bool idle_ = false;          ///< the last receive() found nothing
+  IdleSocket idle_;
   uint64_t truncated_ = 0;
   uint8_t ingress_ = 0;
 };

@@ -66,8 +66,7 @@ size_t WatchSource::receive(std::span<Frame> burst) {
     frame.link = LinkType::kRawIp;
     frame.outgoing = true;
   }
-  if (count == 0 && idle_) clear_socket_error(socket_.get());
-  idle_ = count == 0;
+  idle_.looked(count, socket_.get());
   return count;
 }
 

@@ -45,7 +45,7 @@ class WatchSource : public Source {
 
   Descriptor socket_;
   RingSlots slots_;  // unmapped before the socket closes
-  bool idle_ = false;
+  IdleSocket idle_;
 };
 
 }  // namespace flowsieve

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <stdexcept>
 #include <vector>
 
@@ -68,15 +69,15 @@ TEST_CASE("table: a capacity, share or timeout that cannot be is refused in word
 }
 
 TEST_CASE(
-    "table: memory is near 92 bytes for each connection of the capacity, whatever the capacity") {
+    "table: memory is near 98 bytes for each connection of the capacity, whatever the capacity") {
   for (const uint32_t capacity : {100'000u, 131'073u, 1'000'000u, 1'050'000u}) {
     const ConnectionTable table(options(capacity), 0);
     const double bytes = static_cast<double>(table.memory_bytes()) / capacity;
     CAPTURE(capacity);
-    // 15 slots of 64 + 8 bytes and 16 bytes of tags for 12 connections make 91.3.
-    CHECK(bytes > 91);
-    CHECK(bytes < 92);
-    CHECK(table.slots() >= capacity * 1.25);
+    // 15 slots of 64 + 8 bytes and 16 bytes of tags for 11.25 connections make 97.4.
+    CHECK(bytes > 97);
+    CHECK(bytes < 98);
+    CHECK(table.slots() >= capacity / 0.75);
   }
 }
 
@@ -349,16 +350,21 @@ TEST_CASE("table: what expires may take others with it") {
 
 TEST_CASE("table: paths stay short at full capacity, however long the churn") {
   ConnectionTable table(options(60'000), 0);
+  ChunkIndex twin(chunks_for(60'000));  // the same, seen from within
+  std::map<uint32_t, Slot> places;
   uint32_t oldest = 0;
   uint32_t next = fill(table, 0);
+  const auto place = [&](uint32_t n) { places[n] = twin.place(table.hash(key(n))); };
+  for (uint32_t n = 0; n < next; ++n) place(n);
   for (int i = 0; i < 600'000; ++i) {
+    twin.remove(places.at(oldest), table.hash(key(oldest)));
+    places.erase(oldest);
     table.erase(find(table, oldest++));
+    place(next);
     REQUIRE(enter(table, record(next++, kEstablished, 0)).outcome == InsertOutcome::kInserted);
   }
   uint32_t longest_miss = 0;
   uint64_t misses = 0;
-  ChunkIndex twin(prime_from(60'000 / 12));  // the same load, seen from within
-  for (uint32_t n = oldest; n < next; ++n) twin.place(table.hash(key(n)));
   for (uint32_t n = next; n < next + 60'000; ++n) {
     const uint32_t length = twin.probe_length(table.hash(key(n)), kNoSlot);
     longest_miss = std::max(longest_miss, length);
@@ -368,6 +374,6 @@ TEST_CASE("table: paths stay short at full capacity, however long the churn") {
           ", on average ", static_cast<double>(misses) / 60'000);
   CHECK(table.longest_probe() <= 10);
   CHECK(longest_miss <= 16);
-  CHECK(misses < 60'000 * 1.6);
+  CHECK(misses < 60'000 * 2.0);
   CHECK(table.check_invariants() == "");
 }

@@ -1,0 +1,94 @@
+// Real servers and clients in real sockets, in namespaces joined by a switch: flowsieve beside the
+// kernel's own cluster match and beside no cluster at all, in turns.
+//
+//   node dist/bench/live/run.js [--full] [--filter REGEX]
+//
+//   live/requests, live/latency   requests.ts
+//   live/bulk                     bulk.ts
+//   live/foreign                  foreign.ts, flood.ts: what other nodes' packets cost
+//   live/capture                  capture.ts: reading packets beside libpcap and npm's cap
+//
+// Prints lines of results.ts. Everything shares the processors of this machine, nodes and clients
+// alike: compare what stands beside each other, do not carry numbers elsewhere.
+import { parseArgs } from 'node:util';
+import {
+  enterPrivateNamespaces,
+  insidePrivateNamespaces,
+  privateNamespacesMissing,
+} from '../../lib/cli/demo/private.js';
+import { print } from '../results.js';
+import { measureBulk } from './bulk.js';
+import { measureCapture } from './capture.js';
+import { softirqsUncharged } from './cpu.js';
+import { Foreign } from './flood.js';
+import { measureForeign } from './foreign.js';
+import { type Plan, planOf } from './plan.js';
+import { buildPrograms } from './programs.js';
+import { measureRequests, REQUESTS } from './requests.js';
+import { makeFlowsieve, makeKernelRules, makeNone, type Subject } from './subjects.js';
+
+// Names of figures by which one sees whether a part of the room is wanted.
+const TRAFFIC = [...REQUESTS, 'live/latency', 'live/bulk/download', 'live/bulk/upload'];
+const OTHERS = ['live/foreign', 'live/foreign/unpaced', 'live/capture'];
+
+/** Makes subjects, works with them and takes them down, whatever happens. */
+async function withSubjects(
+  makers: readonly (() => Promise<Subject>)[],
+  work: (subjects: readonly Subject[]) => Promise<void>,
+): Promise<void> {
+  const subjects: Subject[] = [];
+  try {
+    for (const make of makers) subjects.push(await make());
+    await work(subjects);
+  } finally {
+    for (const { cluster } of subjects) await cluster.lab.close();
+  }
+}
+
+function measureTraffic(plan: Plan): Promise<void> {
+  return withSubjects([makeFlowsieve, makeKernelRules, makeNone], async (subjects) => {
+    await measureRequests(subjects, plan);
+    await measureBulk(subjects, plan);
+  });
+}
+
+function measureOthersPackets(plan: Plan): Promise<void> {
+  // Without weight, a node owns nothing.
+  const foreign = () => makeFlowsieve({ weights: [0, 1, 1], syncNetwork: true });
+  return withSubjects([foreign, makeKernelRules, makeNone], async (subjects) => {
+    const foreigners: Foreign[] = [];
+    for (const subject of subjects) foreigners.push(await Foreign.of(subject));
+    await measureForeign(foreigners, plan);
+    const [flowsieve, , plain] = foreigners;
+    if (flowsieve !== undefined && plain !== undefined) {
+      await measureCapture(flowsieve, plain, plan);
+    }
+  });
+}
+
+async function measure(plan: Plan): Promise<void> {
+  buildPrograms();
+  if (TRAFFIC.some((name) => plan.wanted(name))) await measureTraffic(plan);
+  if (!OTHERS.some((name) => plan.wanted(name))) return;
+  if (softirqsUncharged()) {
+    const missing = 'the kernel charges softirqs to nobody (CONFIG_IRQ_TIME_ACCOUNTING)';
+    print({ name: 'live/foreign', of: 'flowsieve', missing });
+    return;
+  }
+  await measureOthersPackets(plan);
+}
+
+const { values: options } = parseArgs({
+  options: {
+    full: { type: 'boolean', default: false },
+    filter: { type: 'string', default: '.' },
+  },
+});
+
+if (insidePrivateNamespaces()) {
+  await measure(planOf(options.full, new RegExp(options.filter)));
+} else {
+  const missing = privateNamespacesMissing();
+  if (missing === undefined) process.exitCode = await enterPrivateNamespaces();
+  else print({ name: 'live', of: 'flowsieve', missing });
+}
