@@ -96,7 +96,9 @@ function google(executable: string, { full, filter }: RoomOptions): Line[] {
     ],
     false,
   );
-  const { benchmarks } = JSON.parse(readFileSync(file, 'utf8')) as { benchmarks: GoogleResult[] };
+  // A counter of a bench that ran once may be NaN, which is no JSON.
+  const text = readFileSync(file, 'utf8').replace(/: -?nan\b/gi, ': null');
+  const { benchmarks } = JSON.parse(text) as { benchmarks: GoogleResult[] };
   const failed = benchmarks.find(({ error_message }) => error_message !== undefined);
   if (failed) throw new Error(`Expected ${failed.name} to succeed: ${failed.error_message}.`);
   return figuresOf(benchmarks.filter(({ run_type }) => run_type === 'iteration'));

@@ -41,6 +41,7 @@ Record record(uint32_t n) {
   record.key = key(n);
   record.owner = static_cast<uint16_t>(n % 3);
   record.status = ConnectionStatus::kEstablished;
+  record.seen_here = kConfirmed;  // else no list would bring a node connections of its own
   return record;
 }
 

@@ -16,7 +16,7 @@ export interface Target {
 }
 
 const OURS = 'flowsieve';
-const HASH = 'DPDK rte_hash';
+const HASH = 'DPDK rte_hash bulk';
 const MATCH = 'cluster match';
 
 const atMost = (text: string, limit: number, figure: Reference, by?: Reference): Target => ({
