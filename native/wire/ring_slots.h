@@ -68,7 +68,7 @@ void clear_socket_error(int socket);
 
 /// Clears the error of a ring's socket now and then while nothing comes: it would wake its worker
 /// for ever. A ring also brings nothing at each turn that another one woke the worker for, and a
-/// system call for each of those would cost as much as the packet; so only every 64th does.
+/// system call for each of those would cost as much as the packet; so only every eighth does.
 class IdleSocket {
  public:
   /// After each look into the ring that brought `count` frames.
@@ -79,7 +79,7 @@ class IdleSocket {
   }
 
  private:
-  static constexpr uint32_t kTurns = 64;
+  static constexpr uint32_t kTurns = 8;
   uint32_t turns_ = 0;
 };
 
