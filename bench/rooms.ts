@@ -124,6 +124,8 @@ function figuresOf(results: readonly GoogleResult[]): Line[] {
     for (const [counter, unit] of [
       ['bytes/conn', 'bytes'],
       ['rss_bytes_per_connection', 'bytes'],
+      ['chunks/hit', 'count'],
+      ['chunks/miss', 'count'],
     ] as const) {
       if (typeof result[counter] === 'number') add(`${name}/${counter}`, unit, result[counter]);
     }

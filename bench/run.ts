@@ -10,7 +10,7 @@
 //   scenarios  churn, floods, a full table, a join, failover, rebalancing
 //   live       real programs in namespaces: with flowsieve, with the kernel's rules, with neither
 //
-// The short run takes about ten minutes. `--write` makes docs/reference/figures.md, its plots and
+// The short run takes about a quarter of an hour. `--write` makes docs/reference/figures.md, its plots and
 // the README's table from what was measured; without all rooms the lines of the others stay as
 // they were. Times are noisy on a shared machine: quote ratios within one run.
 import { execFileSync } from 'node:child_process';

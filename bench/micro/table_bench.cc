@@ -280,6 +280,32 @@ void table_refused_insert(benchmark::State& state) {
   state.counters["evicted"] = static_cast<double>(evicted);
 }
 
+/// How many chunks a look reads when a full index has been churned, by its load in percent.
+void index_churned(benchmark::State& state) {
+  constexpr uint32_t kEntries = 200'000;
+  const auto chunks = static_cast<uint32_t>(kEntries * 100.0 / state.range(0) / ChunkIndex::kWidth);
+  ChunkIndex index(prime_from(chunks));
+  std::mt19937_64 random(3);
+  std::vector<std::pair<uint64_t, Slot>> entries(kEntries);
+  for (auto& [hash, slot] : entries) slot = index.place(hash = random());
+  const auto replace_all = [&] {
+    for (auto& [hash, slot] : entries) {
+      index.remove(slot, hash);
+      slot = index.place(hash = random());
+    }
+  };
+  for (int turnover = 0; turnover < 3; ++turnover) replace_all();
+  for (auto _ : state) replace_all();
+  uint64_t hits = 0, misses = 0;
+  for (const auto& [hash, slot] : entries) {
+    hits += index.probe_length(hash, slot);
+    misses += index.probe_length(random(), kNoSlot);
+  }
+  state.SetItemsProcessed(state.iterations() * kEntries);
+  state.counters["chunks/hit"] = static_cast<double>(hits) / kEntries;
+  state.counters["chunks/miss"] = static_cast<double>(misses) / kEntries;
+}
+
 /// A list leaves in blocks of 1024 records and enters another table.
 void table_export_import(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
@@ -311,6 +337,12 @@ BENCHMARK(table_miss_burst)->Name("table/miss_burst")->BOTH_SIZES;
 BENCHMARK(table_two_miss_burst)->Name("table/two_miss_burst")->BOTH_SIZES;
 BENCHMARK(table_open_close)->Name("table/open_close")->BOTH_SIZES;
 BENCHMARK(table_refused_insert)->Name("table/refused_insert")->Arg(kLarge);
+BENCHMARK(index_churned)
+    ->Name("index/churned")
+    ->Arg(70)
+    ->Arg(75)
+    ->Arg(80)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(table_export_import)
     ->Name("table/export_import")
     ->Arg(kLarge)

@@ -1,7 +1,7 @@
 // Giving a list: frames of names and records, and one that ends them (lists.ts pulls). A block is
 // made only when the peer has taken nearly all of the blocks before: what lies in the buffers of
-// two kernels for long is old when it is taken, and so is what a slow peer has yet to come to. Whoever stands still for too long ends it. A short
-// list may be collected as a whole instead.
+// two kernels for long is old when it is taken, and so is what a slow peer has yet to come to.
+// Whoever stands still for too long ends it. A short list may be collected as a whole instead.
 import { expectedSentence, FlowsieveError } from '../errors/index.js';
 import { malformed } from './bytes.js';
 import type { Connection } from './connection.js';

@@ -37,7 +37,7 @@ inline Address mapped_ipv4(const uint8_t* four) {
 
 /// True for an Address that stands for an IPv4 one (::ffff:0:0/96).
 inline bool is_mapped_ipv4(const Address& address) {
-  return address == mapped_ipv4(address.data() + 12);
+  return is_same(address, mapped_ipv4(address.data() + 12));
 }
 
 /// The Family that an address of the cluster has.

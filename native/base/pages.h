@@ -2,9 +2,9 @@
 // kernel, on huge pages where the kernel has them, because a random look into a hundred megabytes
 // otherwise costs a TLB miss beside its cache miss.
 //
-// The kernel backs a page when it is first touched, or by populate(): without it resident memory begins near
-// nothing, but connections fall on random places, so that a table soon stands in memory whole
-// (with huge pages after some hundred connections). Plan with size(), not with what the
+// The kernel backs a page when it is first touched, or by populate(). Without that resident memory
+// begins near nothing, but connections fall on random places, so that a table soon stands in memory
+// whole (with huge pages after some hundred connections). Plan with size(), not with what the
 // process shows at first.
 //
 // A program that the process starts does not inherit them (without_children): a fork would copy the

@@ -58,7 +58,7 @@ struct FragmentKey {
 };
 static_assert(sizeof(FragmentKey) == 40);
 
-/// 96 bytes, and cleared in a few instructions: every frame makes one.
+/// Every frame clears and fills one.
 struct Packet {
   Key flow;             ///< kFlow, kError: the connection, in the packet's own direction
   Address ip_source{};  ///< from the outer header

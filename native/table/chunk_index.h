@@ -16,7 +16,8 @@
 // passed counts it in `overflow`. A look goes on exactly as long as the chunk says that somebody
 // has passed. Removal walks the same path and counts down: no tombstones, hence never a rebuild. An
 // entry that has passed a chunk stays where it is when that has room again, so under churn looks
-// grow from 1.2 to 1.8 chunks for a miss (2.6 at a load of 0.8), and no further. (The idea of an overflow counter per chunk: Facebook's F14, 2019.)
+// grow to 1.8 chunks for a miss on average (2.6 at a load of 0.8), and no further. (The idea of an
+// overflow counter per chunk: Facebook's F14, 2019.)
 //
 // A prime number of chunks also means that a table is as large as it was asked to be and not the
 // next power of two. The first chunk is the hash's upper half multiplied by their number (Lemire
