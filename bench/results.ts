@@ -43,16 +43,20 @@ export interface Machine {
   readonly full: boolean;
 }
 
-/** All of one run. */
-export interface Results {
+/** What one room measured in one run. */
+export interface RoomResults {
   readonly machine: Machine;
-  /** By the room that measured them. */
-  readonly rooms: Readonly<Record<string, readonly Line[]>>;
+  readonly lines: readonly Line[];
+}
+
+/** The rooms by their names: each as it was measured last, so not all need be of one run. */
+export interface Results {
+  readonly rooms: Readonly<Record<string, RoomResults>>;
 }
 
 /** The lines of all rooms. */
 export function allLines({ rooms }: Results): Line[] {
-  return Object.values(rooms).flat();
+  return Object.values(rooms).flatMap(({ lines }) => lines);
 }
 
 /** True for a figure, false for a missing one. */

@@ -1,6 +1,6 @@
 // The rooms of the benches: how each is made and started, and where its lines come from.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Line } from './results.js';
@@ -96,6 +96,8 @@ function google(executable: string, { full, filter }: RoomOptions): Line[] {
     ],
     false,
   );
+  // It is empty when the filter matched nothing.
+  if (statSync(file).size === 0) return [];
   // A counter of a bench that ran once may be NaN, which is no JSON.
   const text = readFileSync(file, 'utf8').replace(/: -?nan\b/gi, ': null');
   const { benchmarks } = JSON.parse(text) as { benchmarks: GoogleResult[] };

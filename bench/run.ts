@@ -19,7 +19,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { readResults, writeReport } from './report/files.js';
 import { reportText } from './report/markdown.js';
-import type { Line, Machine, Results } from './results.js';
+import type { Machine, Results, RoomResults } from './results.js';
 import { build, measure, ROOMS, ROOT, type Room } from './rooms.js';
 
 const { values: options } = parseArgs({
@@ -73,16 +73,15 @@ function roomsWanted(): readonly Room[] {
 const rooms = roomsWanted();
 build();
 const measured: Results = {
-  machine: machine(),
   rooms: Object.fromEntries(
-    rooms.map((room): [Room, Line[]] => {
+    rooms.map((room): [Room, RoomResults] => {
       process.stderr.write(`bench: ${room}\n`);
-      return [room, measure(room, options)];
+      return [room, { machine: machine(), lines: measure(room, options) }];
     }),
   ),
 };
 process.stdout.write(reportText(measured));
 if (options.json !== undefined) writeFileSync(options.json, JSON.stringify(measured, null, 1));
 if (options.write) {
-  writeReport({ ...measured, rooms: { ...readResults()?.rooms, ...measured.rooms } });
+  writeReport({ rooms: { ...readResults()?.rooms, ...measured.rooms } });
 }

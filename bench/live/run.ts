@@ -3,6 +3,7 @@
 //
 //   node dist/bench/live/run.js [--full] [--filter REGEX]
 //
+//   live/start                    start.ts
 //   live/requests, live/latency   requests.ts
 //   live/bulk                     bulk.ts
 //   live/foreign                  foreign.ts, flood.ts: what other nodes' packets cost
@@ -25,6 +26,7 @@ import { measureForeign } from './foreign.js';
 import { type Plan, planOf } from './plan.js';
 import { buildPrograms } from './programs.js';
 import { measureRequests, REQUESTS } from './requests.js';
+import { measureStart, START } from './start.js';
 import { makeFlowsieve, makeKernelRules, makeNone, type Subject } from './subjects.js';
 
 // Names of figures by which one sees whether a part of the room is wanted.
@@ -68,6 +70,7 @@ function measureOthersPackets(plan: Plan): Promise<void> {
 
 async function measure(plan: Plan): Promise<void> {
   buildPrograms();
+  if (plan.wanted(START)) await measureStart(plan);
   if (TRAFFIC.some((name) => plan.wanted(name))) await measureTraffic(plan);
   if (!OTHERS.some((name) => plan.wanted(name))) return;
   if (softirqsUncharged()) {

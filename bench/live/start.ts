@@ -1,32 +1,33 @@
 // How long `flowsieve run` takes from exec to `ready`, with room for a million connections, and its
-// resident memory then. Works in namespaces of its own; prints one line of JSON.
+// resident memory then.
 import { readFileSync } from 'node:fs';
 import { Cluster } from '../../lib/cli/demo/cluster.js';
 import { Lab } from '../../lib/cli/demo/lab.js';
-import {
-  enterPrivateNamespaces,
-  insidePrivateNamespaces,
-  privateNamespacesMissing,
-} from '../../lib/cli/demo/private.js';
+import { print } from '../results.js';
+import type { Plan } from './plan.js';
 
-const STARTS = 5;
+/** The name of the figure; its memory is the same name with `/resident`. */
+export const START = 'live/start';
 
-async function measure(): Promise<void> {
+/** Starts a node alone, several times. */
+export async function measureStart({ rounds }: Plan): Promise<void> {
   const lab = await Lab.open();
   try {
     const cluster = await Cluster.wire(lab, { nodes: 1 });
     await cluster.configure();
-    const readyMs: number[] = [];
-    let residentBytes = 0;
-    for (let round = 0; round < STARTS; round += 1) {
+    const ready: number[] = [];
+    const resident: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
       const begin = performance.now();
       await cluster.startDaemons();
-      readyMs.push(performance.now() - begin);
+      ready.push(performance.now() - begin);
       const [node] = await cluster.statuses();
-      residentBytes = residentOf(node?.pid ?? process.pid);
+      resident.push(residentOf(node?.pid ?? process.pid));
       await cluster.stopDaemons();
     }
-    process.stdout.write(`${JSON.stringify({ readyMs, residentBytes })}\n`);
+    const note = 'room for 1,000,000 connections';
+    print({ name: START, of: 'flowsieve', unit: 'ms', values: ready, note });
+    print({ name: `${START}/resident`, of: 'flowsieve', unit: 'bytes', values: resident });
   } finally {
     await lab.close();
   }
@@ -35,12 +36,4 @@ async function measure(): Promise<void> {
 function residentOf(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
-}
-
-if (insidePrivateNamespaces()) {
-  await measure();
-} else {
-  const missing = privateNamespacesMissing();
-  if (missing !== undefined) throw new Error(missing);
-  process.exitCode = await enterPrivateNamespaces();
 }

@@ -102,26 +102,22 @@ export function machineText(machine: Machine): string {
 
 /** All of the report but its plots. */
 export function reportText(results: Results): string {
-  const rooms = Object.entries(results.rooms).flatMap(([room, lines]) => [
+  const rooms = Object.entries(results.rooms).flatMap(([room, { machine, lines }]) => [
     `## ${room}`,
+    '',
+    machineText(machine),
     '',
     ...tables(lines),
     ...notes(lines),
   ]);
-  const whole = [
-    machineText(results.machine),
-    '',
-    '## Targets',
-    '',
-    ...targetsText(results),
-    ...rooms,
-  ];
+  const whole = ['## Targets', '', ...targetsText(results), ...rooms];
   return `${whole.join('\n').trimEnd()}\n`;
 }
 
 /** The README's figures. */
 export function readmeText(results: Results): string {
   const lines = allLines(results).filter(isFigure);
+  const machine = results.rooms['replay']?.machine;
   const value = (name: string): string => {
     const found = lines.find((line) => line.name === name && line.of === OURS);
     return found ? `${readable(median(found.values))} ${found.unit}` : '–';
@@ -137,6 +133,6 @@ export function readmeText(results: Results): string {
     sized('a SYN flood beyond the share of openings', 'turn/syn_flood'),
     sized('table look-up and refresh alone', 'table/hit_burst'),
     '',
-    `${value('worker/fill/rss_bytes_per_connection')} a connection, resident, at a million. ${machineText(results.machine)}`,
+    `${value('worker/fill/rss_bytes_per_connection')} a connection, resident, at a million. ${machine ? machineText(machine) : ''}`,
   ].join('\n');
 }

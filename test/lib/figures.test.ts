@@ -38,18 +38,18 @@ describe('the report of the benches', () => {
   });
 
   it('says of each target whether it is reached, by medians, and what is missing', () => {
-    const all = standings({ machine: MACHINE, rooms: { peers: LINES } });
+    const all = standings({ rooms: { peers: { machine: MACHINE, lines: LINES } } });
     const hit = all.find(({ target }) => target.text.startsWith('table hit + update, 1 M, of rte'));
     assert.deepEqual([hit?.value, hit?.reached], [0.3, true]);
     const others = all.filter((each) => each !== hit);
     assert.ok(others.every(({ value, reached }) => value === undefined && reached === undefined));
     const slow = LINES.map((line) => (line.of === 'flowsieve' ? { ...line, values: [45] } : line));
-    const slower = standings({ machine: MACHINE, rooms: { peers: slow } });
+    const slower = standings({ rooms: { peers: { machine: MACHINE, lines: slow } } });
     assert.deepEqual(slower.find(({ value }) => value !== undefined)?.reached, false);
   });
 
   it('has us first, the spread beside the median, and names who is not there', () => {
-    const text = reportText({ machine: MACHINE, rooms: { peers: LINES } });
+    const text = reportText({ rooms: { peers: { machine: MACHINE, lines: LINES } } });
     assert.match(text, /\| +\| +\| flowsieve \| DPDK rte_hash bulk \| absl \|/);
     assert.match(text, /\| 27 \(9–90\) \| 90 \(80–100\) \| \*libabsl-dev is not installed\* \|/);
     assert.match(text, /- flowsieve: in bursts \(`peers\/hit\/1000000`\)/);
