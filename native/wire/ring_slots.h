@@ -66,20 +66,21 @@ uint64_t read_ring_drops(int socket);
 /// returns at once.
 void clear_socket_error(int socket);
 
-/// Clears the error of a ring's socket now and then while nothing comes: it would wake its worker
+/// Clears the error of a ring's socket when it has brought nothing twice: it would wake its worker
 /// for ever. A ring also brings nothing at each turn that another one woke the worker for, and a
-/// system call for each of those would cost as much as the packet; so only every eighth does.
+/// system call for each of those would cost as much as the packet; so after the second only every
+/// 64th clears.
 class IdleSocket {
  public:
   /// After each look into the ring that brought `count` frames.
   void looked(size_t count, int socket) {
     turns_ = count == 0 ? turns_ + 1 : 0;
-    if (turns_ % kTurns == kTurns - 1) [[unlikely]]
+    if (turns_ == 2 || turns_ % kTurns == kTurns - 1) [[unlikely]]
       clear_socket_error(socket);
   }
 
  private:
-  static constexpr uint32_t kTurns = 8;
+  static constexpr uint32_t kTurns = 64;
   uint32_t turns_ = 0;
 };
 
