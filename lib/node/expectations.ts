@@ -22,6 +22,10 @@ const OF_NODE_MAX = 4096;
 const MASKS_MAX = 16;
 /** How long a member may take, milliseconds: longer than it takes to declare it dead. */
 const ANSWER_MAX = 2000;
+/** How long one that is to be met once may stand in the way of another, milliseconds. */
+const IN_THE_WAY_MAX = 2000;
+/** Until the next try, milliseconds: two nodes that try at once must not do so for ever. */
+const againIn = (): number => 20 + 60 * Math.random();
 /** Ids that ended, of each node: a message about one of these comes late. */
 const ENDED_MAX = 4096;
 /** Ids in a millisecond of a life, on average. */
@@ -74,6 +78,9 @@ interface Own extends Expectation {
   metBefore?: number;
 }
 
+/** Another expectation has these identifiers. */
+class Taken extends FlowsieveError {}
+
 export class Expectations {
   private readonly known = new Map<string, Expectation | Own>();
   private readonly ended = new Map<string, Set<number>>();
@@ -111,14 +118,32 @@ export class Expectations {
 
   /** As `ClusterAdministered.expect`. */
   async expect(request: ExpectationRequest): Promise<Expectation> {
-    try {
-      const expectation = await this.register(request);
-      this.registered += 1;
-      return expectation;
-    } catch (error) {
-      this.refused += 1;
-      throw error;
+    const patience = this.parts.now() + IN_THE_WAY_MAX;
+    for (;;) {
+      try {
+        const expectation = await this.register(request);
+        this.registered += 1;
+        return expectation;
+      } catch (error) {
+        if (this.parts.now() > patience || !this.givesWay(request, error)) {
+          this.refused += 1;
+          throw error;
+        }
+        await pause(againIn());
+      }
     }
+  }
+
+  /**
+   * What is in the way of this request is met once, as the request is, and ends soon: two nodes'
+   * kernels gave the same port to two servers within a second, or a client took one again. The one
+   * cannot be told from the other before that has been met.
+   */
+  private givesWay(request: ExpectationRequest, error: unknown): boolean {
+    if (!(error instanceof Taken)) return false;
+    const { tuple, once } = readRequest(request);
+    const key = keyOfTuple(tuple);
+    return once && this.all().every((each) => each.key !== key || each.once);
   }
 
   private async register(request: ExpectationRequest): Promise<Expectation> {
@@ -274,8 +299,8 @@ export class Expectations {
       const sentence = 'Expected workers that take an expectation but received a refusal.';
       throw new FlowsieveError('FLOWSIEVE_INTERNAL', sentence);
     }
-    const code = outcome === 'taken' ? 'FLOWSIEVE_STATE' : 'FLOWSIEVE_FULL';
-    throw new FlowsieveError(code, REFUSALS[outcome]);
+    if (outcome === 'taken') throw new Taken('FLOWSIEVE_STATE', REFUSALS.taken);
+    throw new FlowsieveError('FLOWSIEVE_FULL', REFUSALS[outcome]);
   }
 
   /** Its life may have ended meanwhile. */

@@ -495,8 +495,8 @@ export interface ClusterAdministered extends Administered {
    * is told of it now may connect.
    *
    * @throws FlowsieveError FLOWSIEVE_ARGUMENT for what cannot be expected; FLOWSIEVE_FULL when there
-   * is no room for more; FLOWSIEVE_STATE when another expectation has the same identifiers, or this
-   * node is no member; FLOWSIEVE_TIMEOUT when a member did not answer, and the expectation is gone
+   * is no room for more; FLOWSIEVE_STATE when another expectation has the same identifiers (where
+   * both are met `once`, the other has 2 s to end), or this node is no member; FLOWSIEVE_TIMEOUT when a member did not answer, and the expectation is gone
    */
   expect(request: ExpectationRequest): Promise<ExpectationView>;
   /**

@@ -276,6 +276,34 @@ describe('expectations of a cluster', function () {
     await until(() => c.states().length === came);
   });
 
+  it('wait for another node’s that is to be met once, and are refused where that stays', async () => {
+    const once = { ...REQUEST, once: true };
+    await a.expectations.expect(once);
+    const second = b.expectations.expect(once);
+    await pause(150);
+    assert.deepEqual(b.states(), ['active'], 'that of the first stands');
+    a.matched = 1;
+    await a.expectations.look();
+    assert.equal((await second).owner, 'b');
+    assert.deepEqual(a.ended, ['matched']);
+    assert.equal(b.expectations.status().refused, 0);
+    const began = performance.now();
+    await assert.rejects(c.expectations.expect(once), ofCode('FLOWSIEVE_STATE'));
+    const waited = performance.now() - began;
+    assert.ok(waited > 1900 && waited < 4000, `refused after ${waited} ms`);
+  });
+
+  it('of two nodes that expect the same once and at once, one comes after the other', async () => {
+    const once = { ...REQUEST, once: true };
+    const both = [a, b].map((node) => node.expectations.expect(once));
+    const first = await Promise.race(both);
+    const owner = first.owner === 'a' ? a : b;
+    owner.matched = 1;
+    await owner.expectations.look();
+    const owners = (await Promise.all(both)).map((each) => each.owner);
+    assert.deepEqual(owners, ['a', 'b']);
+  });
+
   it('are bounded: masks, and room in the workers', async () => {
     for (let prefix = 1; prefix <= 16; prefix += 1) {
       await a.expectations.expect({ ...REQUEST, client: { address: `198.51.100.7/${prefix}` } });
