@@ -268,6 +268,15 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
   }
 }
 
+function* checkBypass({ bypass, topology, role }: Checkable): Generator<Problem> {
+  // A dispatcher has no packets of others, and a gateway's connections run both ways.
+  if (!bypass) return;
+  const received = topology === 'dispatcher' ? 'a dispatcher' : 'a gateway';
+  if (topology === 'dispatcher' || role === 'gateway') {
+    yield problem('bypass', 'a cluster of servers', received);
+  }
+}
+
 function* checkOs({ os }: Checkable): Generator<Problem> {
   for (const [index, field] of repeated(os?.match ?? [])) {
     yield problem(`os.match[${index}]`, 'an identifier that is not in the list yet', field);
@@ -289,6 +298,7 @@ export function crossCheck(config: Checkable): Problem[] {
     ...checkQuic(config),
     ...checkSizes(config),
     ...checkPlaces(config),
+    ...checkBypass(config),
     ...checkOs(config),
   ];
 }

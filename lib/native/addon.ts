@@ -164,6 +164,8 @@ export interface NativeEngineOptions {
   linkAddress: string;
   /** Forward to the nodes instead of delivering to the device. */
   dispatch?: boolean;
+  /** A program in the kernel discards what belongs to busy connections of other nodes. */
+  bypass?: boolean;
   /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
   networks: NativeNetwork[] | null;
 }

@@ -132,6 +132,7 @@ export function openEngine(
     linkAddress: config.linkAddress ?? '',
     networks: config.role === 'gateway' ? nativeNetworks(config) : null,
     dispatch: config.topology === 'dispatcher',
+    bypass: config.bypass,
   };
   const engine = callNative(() => new addon.Engine(options, noCriteria(config, indexes)));
   engine.setOpenUntil(0n);

@@ -33,6 +33,7 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   options.interface = from.Get("interface").As<Napi::String>().Utf8Value();
   options.device = from.Get("device").As<Napi::String>().Utf8Value();
   options.dispatch = from.Get("dispatch").ToBoolean();
+  options.bypass = from.Get("bypass").ToBoolean();
   options.link = to_link_mode(from.Get("link").As<Napi::String>().Utf8Value());
   if (options.link != LinkMode::kNone) options.cluster_mac = to_mac(from.Get("linkAddress"));
   const Napi::Value networks = from.Get("networks");

@@ -68,6 +68,7 @@ Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& option
   RingOptions ring_options;
   ring_options.interface = options.interface;
   ring_options.addresses = options.addresses;
+  ring_options.bypass = options.bypass;
   auto rings = RingSource::open(ring_options, options.workers);
   if (!rings) return rings.error();
   auto watches = WatchSource::open(options.addresses, options.workers);
@@ -226,7 +227,7 @@ ExpectationList Engine::expectations() {
   ExpectationList list;
   for (const auto& lane : lanes_) {
     ExpectationList part = room_for_expectations();
-    lane->call([&](Worker& worker) { list_expectations(worker, part); });
+    lane->look([&](Worker& worker) { list_expectations(worker, part); });
     list += std::move(part);
   }
   return list;
@@ -249,7 +250,7 @@ void Engine::set_open_until(uint64_t ns) {
 void Engine::set_hops(const std::vector<Hop>& hops) {
   for (const auto& lane : lanes_) {
     if (!lane->forwarder()) continue;
-    lane->call([&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
+    lane->look([&, copy = hops](Worker&) mutable { lane->forwarder()->set_hops(std::move(copy)); });
   }
 }
 
@@ -263,7 +264,7 @@ std::vector<WorkerSnapshot> Engine::snapshot() {
   std::vector<WorkerSnapshot> all;
   all.reserve(lanes_.size());
   for (const auto& lane : lanes_) {
-    all.push_back(lane->call([&](Worker& worker) {
+    all.push_back(lane->look([&](Worker& worker) {
       lane->collect_drops();
       WorkerSnapshot snapshot = snapshot_of(worker);
       if (lane->forwarder()) snapshot.nodes = nodes_of(worker, lane->forwarder()->forwarded());
@@ -308,7 +309,7 @@ ConnectionTable::Imported Engine::import_list(ListKind kind, std::span<Record> r
 void Engine::announce() {
   for (const auto& lane : lanes_) {
     if (!lane->responder()) return;
-    lane->call(
+    lane->look(
         [&](Worker&) { [[maybe_unused]] const Status sent = lane->responder()->announce(); });
     return;  // once is enough
   }

@@ -37,6 +37,7 @@ struct EngineOptions {
   std::string interface;
   std::string device;     ///< of the TUN device; unused in a dispatcher
   bool dispatch = false;  ///< forward to the nodes instead of delivering here
+  bool bypass = false;    ///< a server's: wire/bypass.h
   LinkMode link = LinkMode::kMulticast;
   Mac cluster_mac{};
   std::vector<Address> addresses;

@@ -25,7 +25,9 @@ constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
 Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
     : parts_(std::move(parts)),
       worker_(options, criteria, delivery_of(parts_), parts_.responder.get(), nullptr,
-              monotonic_ns()) {}
+              monotonic_ns()) {
+  worker_.set_bypass(parts_.ring->bypass());
+}
 
 Delivery& Lane::delivery_of(Parts& parts) {
   if (parts.forwarder) return *parts.forwarder;

@@ -43,9 +43,17 @@ class Lane {
   void stop();
 
   /// Has `letter` called on the worker's thread, between two bursts, and waits for its result;
-  /// without a thread, at once.
+  /// without a thread, at once. The worker sees all packets then, and knows when the last came.
   template <typename Letter>
   auto call(Letter letter) {
+    return look([&](Worker& worker) {
+      worker.end_bypass();
+      return letter(worker);
+    });
+  }
+  /// The same for what neither asks for connections nor changes anything about them.
+  template <typename Letter>
+  auto look(Letter letter) {
     using Answer = decltype(letter(worker_));
     std::promise<Answer> answer;
     std::future<Answer> future = answer.get_future();

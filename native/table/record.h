@@ -1,8 +1,8 @@
 // One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
 // lists travel between nodes.
 //
-// 0     40          44       48      52      54       56       57      58          59  60   61    64
-// | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | * | ** | zero |
+// 0     40          44       48      52      54       56       57      58          59   62     64
+// | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | *… | zero |
 #pragma once
 
 #include <bit>
@@ -56,12 +56,15 @@ struct Record {
   ConnectionStatus status = ConnectionStatus::kOpening;
   uint8_t flags = 0;
   uint8_t seen_here = 0;  ///< this node's own knowledge
-  /// * 1: its opening packet found a closed connection with the same key. Anything else may have
+  /// 1: its opening packet found a closed connection with the same key. Anything else may have
   /// been the repetition of one that this node had not seen.
   uint8_t reopened = 0;
-  /// ** 1: an expectation gave it to its owner, not its bucket.
+  /// 1: an expectation gave it to its owner, not its bucket.
   uint8_t expected = 0;
-  uint8_t zero[3] = {};
+  /// 1: its packets do not come to the worker, and last_seen may lie behind (wire/flow_bypass.h). Never
+  /// travels.
+  uint8_t bypassed = 0;
+  uint8_t zero[2] = {};
 };
 static_assert(sizeof(Record) == 64);
 static_assert(offsetof(Record, last_seen) == 40 && offsetof(Record, opened) == 44 &&

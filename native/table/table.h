@@ -147,6 +147,7 @@ class ConnectionTable {
   /// binds inserts only.
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
+  void set_bypassed(Slot slot, bool bypassed) { records_[slot].bypassed = bypassed; }
   void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }
   void clear_flags(Slot slot, uint8_t flags) {
     records_[slot].flags &= static_cast<uint8_t>(~flags);
@@ -162,11 +163,17 @@ class ConnectionTable {
     return !Wheel::is_later(deadline(record), now);
   }
 
-  /// Removes what has timed out by `now`, at most `budget` timers looked at; calls expired(slot,
-  /// record) before each removal; `expired` may erase any other slot. Returns the number of timers
-  /// looked at; when it equals `budget`, work may be left.
+  /// Removes what has timed out by `now`, at most `budget` timers looked at; calls catch_up(slot)
+  /// where a packet may have come unseen (Record::bypassed), and expired(slot, record) before each
+  /// removal; `expired` may erase any other slot. Returns the number of timers looked at; when it
+  /// equals `budget`, work may be left.
+  template <typename CatchUp, typename Expired>
+  size_t advance(Tick now, size_t budget, CatchUp&& catch_up, Expired&& expired);
+  /// The same where every packet is seen.
   template <typename Expired>
-  size_t advance(Tick now, size_t budget, Expired&& expired);
+  size_t advance(Tick now, size_t budget, Expired&& expired) {
+    return advance(now, budget, [](Slot) {}, std::forward<Expired>(expired));
+  }
 
   /// Copies up to out.size() records from `cursor` (0 at first) on, moves it, and returns how many;
   /// none means the end. What is in the table all the while comes exactly once, however much is
@@ -295,10 +302,14 @@ Inserted ConnectionTable::insert(const Record& record, uint64_t hash, Listener* 
   return {put(record, hash), plan.outcome};
 }
 
-template <typename Expired>
-size_t ConnectionTable::advance(Tick now, size_t budget, Expired&& expired) {
+template <typename CatchUp, typename Expired>
+size_t ConnectionTable::advance(Tick now, size_t budget, CatchUp&& catch_up, Expired&& expired) {
   return wheel_.advance(now, budget, [&](Slot slot) {
-    const Tick due = deadline(records_[slot]);
+    Tick due = deadline(records_[slot]);
+    if (!Wheel::is_later(due, now) && records_[slot].bypassed) [[unlikely]] {
+      catch_up(slot);
+      due = deadline(records_[slot]);
+    }
     if (!Wheel::is_later(due, now)) {
       expired(slot, static_cast<const Record&>(records_[slot]));
       erase(slot);

@@ -100,10 +100,19 @@ Result<std::vector<std::unique_ptr<RingSource>>> RingSource::open(const RingOpti
   // Only now are the filters opened: a bound socket that has not yet joined would get every packet.
   const Program filter = options.cluster_mac ? gateway_filter(*options.cluster_mac)
                                              : arrival_filter(options.addresses);
-  for (const int socket : sockets) {
-    if (const Status attached = attach_filter(socket, filter); !attached) return attached.error();
+  for (const auto& source : sources) {
+    if (Status opened = source->open_filter(filter, options.bypass); !opened) return opened.error();
   }
   return sources;
+}
+
+/// Each ring has a bypass of its own, as each worker has a table of its own.
+Status RingSource::open_filter(const Program& arrival, bool bypass) {
+  if (!bypass) return attach_filter(socket_.get(), arrival);
+  auto opened = RingBypass::open(arrival);
+  if (!opened) return opened.error();
+  bypass_ = std::move(opened.value());
+  return bypass_->attach(socket_.get());
 }
 
 RingSource::RingSource(Descriptor socket, RingSlots slots, uint8_t* arena, uint8_t ingress)
@@ -228,6 +237,7 @@ void RingSource::collect_drops(Counters& counters) {
   counters.drop(Drop::kRingFull, read_ring_drops(socket_.get()));
   counters.drop(Drop::kRingTruncated, truncated_);
   truncated_ = 0;
+  if (bypass_) bypass_->collect(counters);
 }
 
 }  // namespace flowsieve

@@ -33,6 +33,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "base/status.h"
+#include "wire/bypass.h"
 #include "wire/link.h"
 #include "wire/ring_slots.h"
 #include "wire/source.h"
@@ -51,6 +52,7 @@ struct RingOptions {
   /// is not IP, and neighbour solicitations).
   std::optional<Mac> cluster_mac;
   uint8_t ingress = 0;  ///< what frames say of the interface that they came by
+  bool bypass = false;  ///< keep busy connections of other nodes out of the ring (wire/bypass.h)
 };
 
 class RingSource : public Source {
@@ -66,6 +68,7 @@ class RingSource : public Source {
   size_t receive(std::span<Frame> burst) override;
   bool complete(Frame& frame) override;
   int poll_fd() const override { return socket_.get(); }
+  FlowBypass* bypass() override { return bypass_.get(); }
   void collect_drops(Counters& counters) override;
 
   // receive() in its parts, for whoever joins several rings (wire/joined.h).
@@ -83,11 +86,13 @@ class RingSource : public Source {
   RingSource(Descriptor socket, RingSlots slots, uint8_t* arena, uint8_t ingress);
   static Result<std::unique_ptr<RingSource>> open_one(const RingOptions& options,
                                                       const LinkInfo& link);
+  Status open_filter(const Program& arrival, bool bypass);
   void fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& frame);
   void discard_queued(uint16_t count);
   bool read_queued(Frame& frame);
 
   Descriptor socket_;
+  std::unique_ptr<RingBypass> bypass_;
   RingSlots slots_;  // unmapped before the socket closes
   uint8_t* arena_;   ///< where completed frames stand
   size_t arena_used_ = 0;

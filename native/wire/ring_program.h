@@ -1,5 +1,5 @@
-// Classic BPF programs for packet sockets: a small assembler, and the two filters that keep a ring
-// to what matters.
+// Classic BPF programs for packet sockets: a small assembler, and the filters that keep a ring to
+// what matters. Extended ones are in wire/bpf.h.
 //
 // Every load is relative to the network header (SKF_NET_OFF), so that one program fits frames with
 // and without a link header, and a VLAN tag that the kernel has taken out makes no difference. A

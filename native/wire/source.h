@@ -13,6 +13,8 @@
 
 namespace flowsieve {
 
+class FlowBypass;
+
 /// The kernel's struct virtio_net_hdr, native byte order (its own header is not C++: it names a
 /// member `class`). Goes before every packet of a ring with PACKET_VNET_HDR and of a TUN device
 /// with IFF_VNET_HDR.
@@ -59,6 +61,8 @@ class Source {
   virtual int poll_fd() const { return -1; }
   /// True when a source that never waits has come to its end.
   virtual bool exhausted() const { return false; }
+  /// What keeps busy connections of other nodes away from receive(); null where nothing does.
+  virtual FlowBypass* bypass() { return nullptr; }
   /// What the source itself lost since the last call, by reason (ring full, truncated).
   virtual void collect_drops(Counters& counters) { (void)counters; }
 };

@@ -149,6 +149,8 @@ void Worker::decide_frame(size_t i, Source& source) {
   if (trace.decision.refused) [[unlikely]]
     note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
+  if (bypass_ != nullptr && trace.decision.packet_class == 4) [[unlikely]]
+    bypass(frames_[i], subjects_[i], trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) {
     queue(frames_[i], trace.packet, trace.decision);
   }
@@ -167,8 +169,11 @@ Decision Worker::decide_at(const Frame& frame, const Subject& subject, uint64_t 
   Slot slot = table_.find(subject.key, hash);
   // Aging works off its timers with a budget. Here every node agrees to the tick on what is over.
   if (slot != kNoSlot && table_.is_over(slot, received)) {
-    expire(slot);
-    slot = kNoSlot;
+    catch_up(slot);
+    if (table_.is_over(slot, received)) {
+      expire(slot);
+      slot = kNoSlot;
+    }
   }
   // A stray packet that this node sends must not touch what another node is responsible for.
   if (frame.outgoing && slot != kNoSlot && table_.at(slot).owner != criteria_.allocation.self) {
@@ -333,10 +338,13 @@ void Worker::age(uint64_t now_ns, size_t budget) {
   if (refused_) answer_refused(now_ns);
   // First, since what has waited in vain may enter a connection whose own time is over by now.
   expire_held(now_ns_);
-  table_.advance(to_tick(now_ns_), budget, [this](Slot slot, const Record& record) {
-    counters_.add(Count::kExpired);
-    leaving(slot, record, true);
-  });
+  table_.advance(
+      to_tick(now_ns_), budget, [this](Slot slot) { catch_up(slot); },
+      [this](Slot slot, const Record& record) {
+        counters_.add(Count::kExpired);
+        leaving(slot, record, true);
+      });
+  if (bypass_ != nullptr) refresh_bypasses();
   fragments_.expire(now_ns_, [this](const HeldFrame&) { counters_.drop(Drop::kFragmentExpired); });
   counters_.add(Count::kFragmentsForgotten,
                 fragments_.overwritten() - counters_[Count::kFragmentsForgotten]);
@@ -361,6 +369,8 @@ void Worker::entered(Slot slot, const Record& record) {
 }
 
 void Worker::leaving(Slot slot, const Record& record, bool timed_out) {
+  if (record.bypassed) [[unlikely]]
+    bypass_->end(record.key);
   // It gives its place and goes on: others can be told of it from its copy alone.
   const bool own = record.owner == criteria_.allocation.self;
   if (!timed_out && own && is_contested(record)) [[unlikely]] {

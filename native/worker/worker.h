@@ -29,6 +29,7 @@
 #include "decide/decide.h"
 #include "decide/scope.h"
 #include "packet/fragments.h"
+#include "wire/flow_bypass.h"
 #include "wire/source.h"
 #include "worker/audit.h"
 #include "worker/contested.h"
@@ -99,6 +100,13 @@ class Worker : private ConnectionListener {
   /// Lets time pass: connections and fragments whose time is over leave. At most `budget` timers
   /// are looked at.
   void age(uint64_t now_ns, size_t budget);
+
+  /// What may keep packets away from this worker's source; null: nothing. Must outlive the worker's
+  /// last turn.
+  void set_bypass(FlowBypass* bypass) { bypass_ = bypass; }
+  /// All packets come to this worker again, and the table knows when the last ones came. Before
+  /// anybody asks for connections or changes who decides about them.
+  void end_bypass();
 
   /// What is a certain node's by configuration. Takes effect with the next turn.
   void reserve(Reserved reserved) { reserved_ = std::move(reserved); }
@@ -277,6 +285,12 @@ class Worker : private ConnectionListener {
   void count_passed();
   Decision pass_on();
 
+  // worker/bypass.cc
+  void bypass(const Frame& frame, const Subject& subject, const Decision& decision);
+  void catch_up(Slot slot);
+  size_t end_some_bypasses();
+  void refresh_bypasses();
+
   // worker/lists.cc
   size_t export_contested(ListKind kind, NodeIndex to, uint64_t& cursor, std::span<Record> out,
                           size_t looks) const;
@@ -317,6 +331,10 @@ class Worker : private ConnectionListener {
   std::unique_ptr<Expectations> expectations_;
   Expectations* expected_ = nullptr;  // the same; null while there are none
   Told told_;
+  FlowBypass* bypass_ = nullptr;
+  uint32_t bypass_asked_ = 0;       // packets that might have begun a bypass
+  Tick bypass_end_ = 0;             // when all that there are end, to find out which are busy still
+  std::vector<Bypassed> bypassed_;  // room
 
   // One burst, structure of arrays: each verb walks one of them.
   std::array<Frame, kBurst> frames_;

@@ -1,0 +1,59 @@
+// The bypass of a capture ring: an extended BPF program on its socket, in the place of the classic
+// filter, discards what belongs to another node's busy connection before the kernel copies it and
+// wakes the worker (docs/decisions/bypass.md).
+//
+//   classic filter -> IPv4 or IPv6, whole, TCP directly behind? -> its key in the map?
+//     -> SYN, FIN, RST, or later than the timeout: this bypass is over -> to the ring
+//     -> otherwise: note the time, count, discard
+//
+// What the program is not sure of goes to the ring: other protocols, fragments, IPv6 extension
+// headers. It looks at no lengths and checksums: a malformed packet of such a connection is
+// discarded as one that belongs to it.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "base/descriptor.h"
+#include "base/status.h"
+#include "count/counters.h"
+#include "wire/bpf.h"
+#include "wire/flow_bypass.h"
+
+namespace flowsieve {
+
+class RingBypass : public FlowBypass {
+ public:
+  /// Connections that are bypassed at the same time. To end them all takes some milliseconds.
+  static constexpr uint32_t kConnectionsMax = 16'384;
+
+  /// `arrival` says what is let in at all. kPrivilege without CAP_BPF or root, kMissing on a kernel
+  /// without what it takes (Linux 5.6).
+  static Result<std::unique_ptr<RingBypass>> open(const Program& arrival);
+
+  /// In the place of the filter that the socket has.
+  Status attach(int socket) const;
+  int program() const { return program_.get(); }
+
+  bool begin(const Key& key, uint64_t last_seen_ns, Tick timeout) override;
+  std::optional<uint64_t> end(const Key& key) override;
+  std::optional<uint64_t> last_seen_ns(const Key& key) override;
+  size_t end_some(std::span<Bypassed> ended) override;
+
+  /// Adds what has been discarded since the last time to the counters, as the worker counts it.
+  void collect(Counters& counters);
+
+ private:
+  /// What the program has counted.
+  struct Totals {
+    uint64_t packets = 0, bytes = 0, ip_bytes = 0;
+  };
+  RingBypass(Descriptor flows, Descriptor totals, Descriptor program);
+
+  Descriptor flows_, totals_, program_;
+  Totals collected_;
+  std::vector<Key> keys_;  // room for end_some()
+};
+
+}  // namespace flowsieve

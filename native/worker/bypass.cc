@@ -1,0 +1,69 @@
+#include "decide/status.h"
+#include "worker/worker.h"
+
+namespace flowsieve {
+namespace {
+
+/// One in so many packets of other nodes' connections may begin a bypass: of a busy one it soon is,
+/// and what says little costs no system call.
+constexpr uint32_t kEvery = 4;
+/// So long a bypass lasts at most. Then packets of those that are busy still begin it anew, and the
+/// others make room.
+constexpr Tick kLasts = 10 * kTicksPerSecond;
+constexpr size_t kEndedAtOnce = 256;
+
+}  // namespace
+
+/// A packet of another node's connection has been discarded: must the next ones come here at all?
+void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
+  if (++bypass_asked_ % kEvery != 0 || decision.slot == kNoSlot || transition_) return;
+  const Packet& packet = *subject.packet;
+  const Record& record = table_.at(decision.slot);
+  // What decides by more than the table, or whose record a plain packet could change but for the
+  // time, comes here always.
+  const bool plain = packet.kind == Kind::kFlow && !packet.is_fragment && !subject.watched &&
+                     !subject.reversed && !subject.follower && !frame.outgoing &&
+                     packet.flow.protocol == kTcp &&
+                     (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
+  const bool settled = record.status == ConnectionStatus::kEstablished && !record.bypassed &&
+                       (record.seen_here & kAdopted) == 0;
+  if (!plain || !settled) return;
+  const Tick timeout = options_.table.timeouts.of(record.key.protocol, record.status);
+  if (bypass_->begin(record.key, received_ns(frame), timeout)) {
+    table_.set_bypassed(decision.slot, true);
+  }
+}
+
+/// Notes when the last packet of a bypassed connection came; the bypass goes on.
+void Worker::catch_up(Slot slot) {
+  const Record& record = table_.at(slot);
+  if (!record.bypassed) return;
+  if (const auto last = bypass_->last_seen_ns(record.key)) table_.touch(slot, to_tick(*last));
+}
+
+size_t Worker::end_some_bypasses() {
+  bypassed_.resize(kEndedAtOnce);
+  const size_t count = bypass_->end_some(bypassed_);
+  for (const Bypassed& ended : std::span(bypassed_).first(count)) {
+    const Slot slot = table_.find(ended.key, table_.hash(ended.key));
+    if (slot == kNoSlot || !table_.at(slot).bypassed) continue;
+    table_.touch(slot, to_tick(ended.last_seen_ns));
+    table_.set_bypassed(slot, false);
+  }
+  return count;
+}
+
+void Worker::end_bypass() {
+  if (bypass_ == nullptr) return;
+  while (end_some_bypasses() > 0) {
+  }
+  bypass_end_ = now() + kLasts;
+}
+
+/// A few of all at each turn, when their time is over.
+void Worker::refresh_bypasses() {
+  if (Wheel::is_later(bypass_end_, now())) return;
+  if (end_some_bypasses() == 0) bypass_end_ = now() + kLasts;
+}
+
+}  // namespace flowsieve

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { assertUndisturbed, ownersNow, Traffic } from './account.js';
+import { kill, others } from './faults.js';
+import { bucketsOf, liveCluster, namesOf, nodeOf, note, type Status, stateOf } from './support.js';
+
+// A cluster whose kernels discard what belongs to busy connections of other nodes: whatever becomes
+// of the cluster, it must be as if every node had seen every packet.
+
+const PLANNED_MS = 100;
+const FAILURE_MS = 1_000;
+
+describe('a cluster of four with a bypass', () => {
+  const live = liveCluster({
+    nodes: 4,
+    started: 3,
+    syncNetwork: true,
+    sections: { bypass: true },
+  });
+
+  const bypassed = (statuses: readonly Status[]): number[] =>
+    statuses.map(({ counters }) => counters.bypassed ?? 0);
+
+  it('lets the kernel of every node discard, and counts it', async function () {
+    this.timeout(60_000);
+    const { cluster } = live();
+    const traffic = await Traffic.start(live());
+    await traffic.flow(6_000);
+    const account = await traffic.stop();
+    assertUndisturbed('no change', account, {
+      living: namesOf(cluster.running),
+      slowestMs: PLANNED_MS,
+    });
+    const statuses = await cluster.statuses();
+    const shares = bypassed(statuses).map((count, i) => {
+      const { discarded = 1 } = statuses[i]?.counters ?? {};
+      return count / discarded;
+    });
+    note(`of what each discarded, by the kernel: ${shares.map((s) => s.toFixed(2)).join(', ')}`);
+    assert.ok(shares.every((share) => share > 0.2));
+  });
+
+  it('breaks nothing when a node joins, and one drains and resumes', async function () {
+    this.timeout(60_000);
+    const { cluster } = live();
+    const [newcomer, drained] = [nodeOf(cluster, 'node-4'), nodeOf(cluster, 'node-2')];
+    const traffic = await Traffic.start(live());
+    await traffic.flow(3_000);
+    await cluster.startDaemons([newcomer]);
+    await cluster.agreed('node-4 with buckets', (status) => bucketsOf(status, 'node-4') === 64);
+    await traffic.flow(1_500);
+    await cluster.command(drained, ['drain', '--deadline', '60']);
+    await cluster.agreed('node-2 without buckets', (status) => bucketsOf(status, 'node-2') === 0);
+    await traffic.flow(2_000);
+    await cluster.command(drained, ['resume']);
+    await cluster.agreed('node-2 with buckets', (status) => bucketsOf(status, 'node-2') === 64);
+    await traffic.flow(1_000);
+    const account = await traffic.stop();
+    assertUndisturbed('join, drain and resume', account, {
+      living: namesOf(cluster.nodes),
+      slowestMs: PLANNED_MS,
+    });
+  });
+
+  it('breaks nothing at the others when a node is killed, and resets its clients', async function () {
+    this.timeout(60_000);
+    const { cluster } = live();
+    const victim = nodeOf(cluster, 'node-3');
+    const owner = await ownersNow(live());
+    const traffic = await Traffic.start(live());
+    await traffic.flow(4_000);
+    const before = bypassed(await cluster.statuses());
+    const at = await kill(victim);
+    await cluster.agreed('node-3 dead', (status) => {
+      return stateOf(status, 'node-3') === 'dead' && bucketsOf(status, 'node-3') === 0;
+    });
+    await traffic.flow(2_000);
+    const account = await traffic.stop();
+    assertUndisturbed('kill -9', account, {
+      living: namesOf(others(cluster, victim)),
+      slowestMs: FAILURE_MS,
+      excused: (one) => one.at <= at && owner(one) === victim.name,
+    });
+    const held = account.lines.filter(({ node }) => node === victim.name);
+    assert.ok(held.length > 10, 'it had conversations');
+    const kinds = new Set(held.map(({ broken }) => broken));
+    assert.deepEqual([...kinds], ['ECONNRESET'], 'each of its clients is reset');
+    assert.ok(before.every((count) => count > 0));
+  });
+});

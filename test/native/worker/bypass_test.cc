@@ -1,0 +1,249 @@
+// A worker whose source keeps busy connections of other nodes away from it, beside one that sees
+// every packet: the same decisions, the same table, the same ends.
+#include "wire/flow_bypass.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <random>
+
+#include "support/test_node.h"
+
+using namespace flowsieve;
+using namespace flowsieve::test;
+
+namespace {
+
+struct ByBytes {
+  bool operator()(const Key& one, const Key& other) const {
+    return std::memcmp(&one, &other, sizeof(Key)) < 0;
+  }
+};
+
+/// What the program in the kernel does, in memory.
+class PlainBypass final : public FlowBypass {
+ public:
+  explicit PlainBypass(size_t most = SIZE_MAX) : most_(most) {}
+
+  /// False: the frame goes to the worker.
+  bool discards(const ByteVector& frame, double at) {
+    const auto size = static_cast<uint32_t>(frame.size());
+    const Packet packet = parse({frame.data(), frame.size()}, size, LinkType::kEthernet);
+    const auto found = known_.find(packet.flow);
+    if (packet.kind != Kind::kFlow || found == known_.end()) return false;
+    Value& value = found->second;
+    if (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) value.over = true;
+    const Tick deadline = to_tick(value.last_seen_ns) + value.timeout;
+    if (to_tick(nanoseconds(at)) >= deadline) value.over = true;
+    if (value.over) return false;
+    value.last_seen_ns = nanoseconds(at);
+    ++discarded;
+    return true;
+  }
+
+  bool begin(const Key& key, uint64_t last_seen_ns, Tick timeout) override {
+    if (known_.size() >= most_ && known_.count(key) == 0) return false;
+    known_[key] = {last_seen_ns, timeout, false};
+    return true;
+  }
+  std::optional<uint64_t> end(const Key& key) override {
+    const auto last = last_seen_ns(key);
+    known_.erase(key);
+    return last;
+  }
+  std::optional<uint64_t> last_seen_ns(const Key& key) override {
+    const auto found = known_.find(key);
+    if (found == known_.end()) return std::nullopt;
+    return found->second.last_seen_ns;
+  }
+  size_t end_some(std::span<Bypassed> ended) override {
+    size_t count = 0;
+    while (count < ended.size() && !known_.empty()) {
+      ended[count++] = {known_.begin()->first, known_.begin()->second.last_seen_ns};
+      known_.erase(known_.begin());
+    }
+    return count;
+  }
+
+  bool knows(const Key& key) const { return known_.count(key) > 0; }
+  size_t size() const { return known_.size(); }
+
+  size_t discarded = 0;
+
+ private:
+  struct Value {
+    uint64_t last_seen_ns;
+    Tick timeout;
+    bool over;
+  };
+  std::map<Key, Value, ByBytes> known_;
+  size_t most_;
+};
+
+/// Short ones, so that connections end while they are bypassed.
+Setup short_timeouts() {
+  Setup setup;
+  setup.timeouts.ticks[static_cast<size_t>(TimeoutClass::kTcp)][1] = 5 * kTicksPerSecond;
+  return setup;
+}
+
+/// Another node's connection, busy until it is bypassed.
+void keep_busy(TestNode& node, PlainBypass& bypass, const TcpClient& tcp, double at) {
+  node.see(tcp.syn(), at);
+  for (int i = 0; i < 8 && !bypass.knows(tcp.key()); ++i) node.see(tcp.data(), at);
+}
+
+bool same(const List& one, const List& other) {
+  return one.size() == other.size() &&
+         std::memcmp(one.data(), other.data(), one.size() * sizeof(Record)) == 0;
+}
+
+List sorted(List list) {
+  std::sort(list.begin(), list.end(), [](const Record& one, const Record& other) {
+    return std::memcmp(&one.key, &other.key, sizeof(Key)) < 0;
+  });
+  return list;
+}
+
+}  // namespace
+
+TEST_CASE("bypass: of a busy connection of another node; not of an own one, nor of a silent one") {
+  TestNode node;
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  const TcpClient tcp;
+  node.see(tcp.syn(), 1);
+  for (int i = 0; i < 20; ++i) node.see(tcp.data(), 1);
+  CHECK(bypass.size() == 0);
+
+  node.give_all_buckets_to(1);
+  const TcpClient busy{.port = 41000}, silent{.port = 42000};
+  keep_busy(node, bypass, busy, 2);
+  node.see(silent.syn(), 2);
+  CHECK(bypass.knows(busy.key()));
+  CHECK(node.record(busy.key())->bypassed == 1);
+  CHECK_FALSE(bypass.knows(silent.key()));
+}
+
+TEST_CASE("bypass: a connection lives as long as its packets come, wherever they are discarded") {
+  TestNode node(short_timeouts());
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  node.give_all_buckets_to(1);
+  const TcpClient tcp;
+  keep_busy(node, bypass, tcp, 1);
+  REQUIRE(bypass.knows(tcp.key()));
+  CHECK(bypass.discards(tcp.data().build(), 5));
+  node.age(9);
+  CHECK(node.status(tcp.key()) == kEstablished);
+  node.age(10.5);
+  CHECK(node.status(tcp.key()) == std::nullopt);
+  CHECK(bypass.size() == 0);
+}
+
+TEST_CASE("bypass: whoever comes again after a silence is decided by when the last packet came") {
+  TestNode node(short_timeouts());
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  node.give_all_buckets_to(1);
+  const TcpClient tcp;
+  keep_busy(node, bypass, tcp, 1);
+  CHECK(bypass.discards(tcp.data().build(), 5));
+  node.give_all_buckets_to(0);
+  // Without the time of the discarded one the connection would be over, and this node's.
+  CHECK(node.see(tcp.fin(), 8).decision.packet_class == 4);
+}
+
+TEST_CASE("bypass: ends before anybody asks for connections, and with its connection's place") {
+  TestNode node;
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  node.give_all_buckets_to(1);
+  const TcpClient tcp;
+  keep_busy(node, bypass, tcp, 1);
+  CHECK(bypass.discards(tcp.data().build(), 3));
+  node.worker().end_bypass();
+  CHECK(bypass.size() == 0);
+  CHECK(node.record(tcp.key())->bypassed == 0);
+  CHECK(node.record(tcp.key())->last_seen == to_tick(nanoseconds(3)));
+
+  keep_busy(node, bypass, tcp, 4);
+  REQUIRE(bypass.knows(tcp.key()));
+  node.see(tcp.fin(), 5);
+  node.see(tcp.syn(), 6);  // reopens
+  CHECK_FALSE(bypass.knows(tcp.key()));
+}
+
+TEST_CASE("bypass: none begins during a handover") {
+  TestNode node;
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  node.give_all_buckets_to(1);
+  const TcpClient tcp;
+  node.prepare(all_of(0));
+  keep_busy(node, bypass, tcp, 1);
+  CHECK(bypass.size() == 0);
+}
+
+TEST_CASE("bypass: ends after ten seconds, and begins anew where packets still come") {
+  TestNode node;
+  PlainBypass bypass;
+  node.worker().set_bypass(&bypass);
+  node.give_all_buckets_to(1);
+  const TcpClient tcp;
+  keep_busy(node, bypass, tcp, 1);
+  node.age(9);
+  CHECK(bypass.knows(tcp.key()));
+  node.age(12);
+  CHECK_FALSE(bypass.knows(tcp.key()));
+  for (int i = 0; i < 8; ++i) node.see(tcp.data(), 12);
+  CHECK(bypass.knows(tcp.key()));
+}
+
+TEST_CASE("bypass: decides and remembers what a worker does that sees everything") {
+  size_t discarded = 0;
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
+    std::mt19937 random(seed);
+    TestNode plain(short_timeouts()), bypassing(short_timeouts());
+    PlainBypass bypass(seed % 2 == 0 ? SIZE_MAX : 6);
+    bypassing.worker().set_bypass(&bypass);
+    double at = 1;
+    for (int step = 0; step < 600; ++step) {
+      const auto below = [&](uint32_t end) { return static_cast<uint32_t>(random() % end); };
+      at += below(8) == 0 ? 0.1 * below(70) : 0.01 * below(5);
+      const TcpClient tcp{.port = static_cast<uint16_t>(40000 + below(12))};
+      const uint32_t what = below(24);
+      if (what == 0) {
+        std::vector<NodeIndex> owners(kTestBuckets);
+        for (NodeIndex& owner : owners) owner = static_cast<NodeIndex>(below(kTestNodes));
+        bypassing.worker().end_bypass();
+        plain.allocate(owners);
+        bypassing.allocate(owners);
+      }
+      const PacketBuilder frame = what == 1   ? tcp.syn()
+                                  : what == 2 ? tcp.fin()
+                                  : what == 3 ? tcp.rst()
+                                              : tcp.data();
+      const Trace expected = plain.see(frame, at);
+      if (bypass.discards(frame.build(), at)) {
+        CHECK(expected.decision.verdict == Verdict::kDiscard);
+        CHECK(expected.decision.packet_class == 4);
+        bypassing.age(at);
+      } else {
+        const Trace trace = bypassing.see(frame, at);
+        CHECK(trace.decision.packet_class == expected.decision.packet_class);
+        CHECK(trace.decision.owner == expected.decision.owner);
+      }
+      if (what == 4) {
+        bypassing.worker().end_bypass();
+        const List known = sorted(plain.list(ListKind::kTables, 1));
+        CHECK(same(sorted(bypassing.list(ListKind::kTables, 1)), known));
+      }
+    }
+    CHECK(bypassing.worker().table().check_invariants() == "");
+    discarded += bypass.discarded;
+  }
+  CHECK(discarded > 500);
+}
