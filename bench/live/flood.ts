@@ -65,7 +65,7 @@ export class Foreign {
     // the node that run.ts gives no weight is foreign there.
     const node = cluster.nodes.find(({ name }) => nodes[name] === undefined);
     if (node === undefined) throw new Error('Expected a node without packets but all had some.');
-    if (subject.name === 'flowsieve') await Foreign.pinNeighbour(subject);
+    if (subject.name.startsWith('flowsieve')) await Foreign.pinNeighbour(subject);
     else await hearAtMulticast(cluster);
     const foreign = new Foreign(subject, node);
     for (const { ports } of cluster.nodes) await foreign.plug(ports.traffic, false);

@@ -49,7 +49,7 @@ async function difference(foreign: Foreign, pace: Pace): Promise<Cost> {
 
 function noteOf({ subject }: Foreign, rounds: readonly Cost[]): string {
   if (subject.name === 'none') return 'a kernel that has no use for the packet';
-  if (subject.name !== 'flowsieve') {
+  if (!subject.name.startsWith('flowsieve')) {
     return subject.note ?? 'dropped by the rule, after connection tracking';
   }
   const inDaemon = rounds.map((one) => one.processesNs.toFixed(0)).join(', ');

@@ -27,7 +27,7 @@ import { type Plan, planOf } from './plan.js';
 import { buildPrograms } from './programs.js';
 import { measureRequests, REQUESTS } from './requests.js';
 import { measureStart, START } from './start.js';
-import { makeFlowsieve, makeKernelRules, makeNone, type Subject } from './subjects.js';
+import { makeBypass, makeFlowsieve, makeKernelRules, makeNone, type Subject } from './subjects.js';
 
 // Names of figures by which one sees whether a part of the room is wanted.
 const TRAFFIC = [...REQUESTS, 'live/latency', 'live/bulk/download', 'live/bulk/upload'];
@@ -48,7 +48,7 @@ async function withSubjects(
 }
 
 function measureTraffic(plan: Plan): Promise<void> {
-  return withSubjects([makeFlowsieve, makeKernelRules, makeNone], async (subjects) => {
+  return withSubjects([makeFlowsieve, makeBypass, makeKernelRules, makeNone], async (subjects) => {
     await measureRequests(subjects, plan);
     await measureBulk(subjects, plan);
   });
@@ -56,8 +56,10 @@ function measureTraffic(plan: Plan): Promise<void> {
 
 function measureOthersPackets(plan: Plan): Promise<void> {
   // Without weight, a node owns nothing.
-  const foreign = () => makeFlowsieve({ weights: [0, 1, 1], syncNetwork: true });
-  return withSubjects([foreign, makeKernelRules, makeNone], async (subjects) => {
+  const apart = { weights: [0, 1, 1], syncNetwork: true };
+  const foreign = () => makeFlowsieve(apart);
+  const bypassed = () => makeBypass(apart);
+  return withSubjects([foreign, bypassed, makeKernelRules, makeNone], async (subjects) => {
     const foreigners: Foreign[] = [];
     for (const subject of subjects) foreigners.push(await Foreign.of(subject));
     await measureForeign(foreigners, plan);

@@ -60,16 +60,21 @@ type Maker = (making?: Making) => Promise<Subject>;
 
 /** Each node runs flowsieve. */
 export const makeFlowsieve: Maker = (making = {}) =>
-  make('flowsieve', making, async (cluster) => {
-    await cluster.configure(making.weights);
-    await cluster.startDaemons();
-    const members = cluster.nodes.map((node) => node.name);
-    await cluster.agreed('members', (status) => {
-      const able = status.members.filter((member) => member.state === 'member');
-      return able.length === members.length;
-    });
-    return undefined;
+  make('flowsieve', making, (cluster) => startNodes(cluster, making));
+
+/** The same, with a program in each kernel that discards what is another node's. */
+export const makeBypass: Maker = (making = {}) =>
+  make('flowsieve, bypass', making, (cluster) => startNodes(cluster, making, { bypass: true }));
+
+async function startNodes(cluster: Cluster, making: Making, sections = {}): Promise<undefined> {
+  await cluster.configure(making.weights, sections);
+  await cluster.startDaemons();
+  const members = cluster.nodes.map((node) => node.name);
+  await cluster.agreed('members', (status) => {
+    const able = status.members.filter((member) => member.state === 'member');
+    return able.length === members.length;
   });
+}
 
 /** Each node's kernel takes its own by rules. */
 export const makeKernelRules: Maker = (making = {}) => {

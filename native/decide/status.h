@@ -23,7 +23,7 @@
 
 namespace flowsieve {
 
-inline constexpr uint8_t kTcp = 6, kSctp = 132;
+inline constexpr uint8_t kTcp = 6, kUdp = 17, kSctp = 132;
 
 /// Of TCP and SCTP, where the nodes are its servers. A flow of another protocol goes on with
 /// whoever answers it, and every connection with whoever forwards it.

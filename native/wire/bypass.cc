@@ -60,13 +60,22 @@ void store_mapped_address(ExtendedAssembler& code, int header, int key) {
 }
 
 void store_rest(ExtendedAssembler& code, Family family) {
-  code.store_value(BPF_B, kFrame, in_key(offsetof(Key, protocol)), IPPROTO_TCP);
   code.store_value(BPF_B, kFrame, in_key(offsetof(Key, family)), static_cast<int32_t>(family));
   code.store_value(BPF_H, kFrame, in_key(offsetof(Key, zero)), 0);
 }
 
-/// Makes the key but for its ports, notes the packet's length, and has kTransport say where TCP's
-/// header begins.
+/// Goes on with TCP and UDP alone.
+void store_protocol(ExtendedAssembler& code, int header, ExtendedAssembler::Label pass) {
+  const auto known = code.label();
+  code.load(BPF_B, BPF_REG_1, kFrame, kHeader + header);
+  code.store(BPF_B, kFrame, in_key(offsetof(Key, protocol)), BPF_REG_1);
+  code.jump_if(BPF_JEQ, BPF_REG_1, IPPROTO_TCP, known);
+  code.jump_if(BPF_JNE, BPF_REG_1, IPPROTO_UDP, pass);
+  code.place(known);
+}
+
+/// Makes the key but for its ports, notes the packet's length, and has kTransport say where the
+/// transport header begins.
 void read_ipv4(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
   code.move(BPF_REG_2, 0);
   read_header(code, 20, pass);
@@ -77,8 +86,7 @@ void read_ipv4(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
   code.compute(BPF_AND, kTransport, 0xf);
   code.compute(BPF_LSH, kTransport, 2);
   code.jump_if(BPF_JLT, kTransport, 20, pass);
-  code.load(BPF_B, BPF_REG_1, kFrame, kHeader + 9);
-  code.jump_if(BPF_JNE, BPF_REG_1, IPPROTO_TCP, pass);
+  store_protocol(code, 9, pass);
   code.load(BPF_H, BPF_REG_1, kFrame, kHeader + 6);
   code.swap(BPF_REG_1, 16);
   code.jump_if(BPF_JSET, BPF_REG_1, 0x3fff, pass);  // a fragment
@@ -97,8 +105,7 @@ void read_ipv6(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
   code.load(BPF_B, BPF_REG_1, kFrame, kHeader);
   code.compute(BPF_RSH, BPF_REG_1, 4);
   code.jump_if(BPF_JNE, BPF_REG_1, 6, pass);
-  code.load(BPF_B, BPF_REG_1, kFrame, kHeader + 6);
-  code.jump_if(BPF_JNE, BPF_REG_1, IPPROTO_TCP, pass);
+  store_protocol(code, 6, pass);
   code.move(kTransport, 40);
   code.load(BPF_H, BPF_REG_1, kFrame, kHeader + 4);
   code.swap(BPF_REG_1, 16);
@@ -111,15 +118,25 @@ void read_ipv6(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
   store_rest(code, Family::kIpv6);
 }
 
-void read_tcp(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
+/// The ports, and TCP's flags.
+void read_transport(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
+  const auto tcp = code.label(), ports = code.label();
+  code.move(kFlags, 0);
+  code.load(BPF_B, BPF_REG_1, kFrame, in_key(offsetof(Key, protocol)));
+  code.jump_if(BPF_JEQ, BPF_REG_1, IPPROTO_TCP, tcp);
+  code.copy(BPF_REG_2, kTransport);
+  read_header(code, 8, pass);
+  code.jump(ports);
+  code.place(tcp);
   code.copy(BPF_REG_2, kTransport);
   read_header(code, 14, pass);
+  code.load(BPF_B, kFlags, kFrame, kHeader + 13);
+  code.place(ports);
   for (const int port : {0, 2}) {
     code.load(BPF_H, BPF_REG_1, kFrame, kHeader + port);
     code.swap(BPF_REG_1, 16);
     code.store(BPF_H, kFrame, in_key(offsetof(Key, source_port)) + port, BPF_REG_1);
   }
-  code.load(BPF_B, kFlags, kFrame, kHeader + 13);
 }
 
 void discard_known(ExtendedAssembler& code, int flows, int totals, ExtendedAssembler::Label pass,
@@ -161,8 +178,8 @@ void discard_known(ExtendedAssembler& code, int flows, int totals, ExtendedAssem
 
 Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, int flows, int totals) {
   ExtendedAssembler code;
-  const auto ipv4 = code.label(), ipv6 = code.label(), tcp = code.label(), pass = code.label(),
-             discard = code.label();
+  const auto ipv4 = code.label(), ipv6 = code.label(), transport = code.label(),
+             pass = code.label(), discard = code.label();
   code.copy(kContext, BPF_REG_1);
   if (Status added = code.append(arrival, discard); !added) return added.error();
   code.load(BPF_W, BPF_REG_0, kContext, offsetof(__sk_buff, protocol));
@@ -172,11 +189,11 @@ Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, int flows, 
   code.jump(pass);
   code.place(ipv4);
   read_ipv4(code, pass);
-  code.jump(tcp);
+  code.jump(transport);
   code.place(ipv6);
   read_ipv6(code, pass);
-  code.place(tcp);
-  read_tcp(code, pass);
+  code.place(transport);
+  read_transport(code, pass);
   discard_known(code, flows, totals, pass, discard);
   code.place(pass);
   code.move(BPF_REG_0, kWhole);

@@ -2,7 +2,7 @@
 // filter, discards what belongs to another node's busy connection before the kernel copies it and
 // wakes the worker (docs/decisions/bypass.md).
 //
-//   classic filter -> IPv4 or IPv6, whole, TCP directly behind? -> its key in the map?
+//   classic filter -> IPv4 or IPv6, whole, TCP or UDP behind? -> its key in the map?
 //     -> SYN, FIN, RST, or later than the timeout: this bypass is over -> to the ring
 //     -> otherwise: note the time, count, discard
 //

@@ -21,9 +21,10 @@ void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& 
   const Record& record = table_.at(decision.slot);
   // What decides by more than the table, or whose record a plain packet could change but for the
   // time, comes here always.
+  const bool tcp = packet.flow.protocol == kTcp;
   const bool plain = packet.kind == Kind::kFlow && !packet.is_fragment && !subject.watched &&
                      !subject.reversed && !subject.follower && !frame.outgoing &&
-                     packet.flow.protocol == kTcp &&
+                     (tcp || (packet.flow.protocol == kUdp && !criteria_.quic)) &&
                      (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
   const bool settled = record.status == ConnectionStatus::kEstablished && !record.bypassed &&
                        (record.seen_here & kAdopted) == 0;

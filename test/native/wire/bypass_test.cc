@@ -68,7 +68,8 @@ class PlainBypass {
  public:
   void begin(const Key& key) { known_[key] = false; }
   bool discards(const Packet& packet) {
-    const bool plain = packet.kind == Kind::kFlow && packet.flow.protocol == 6 &&
+    const uint8_t protocol = packet.flow.protocol;
+    const bool plain = packet.kind == Kind::kFlow && (protocol == 6 || protocol == 17) &&
                        !packet.is_fragment && packet.transport_offset != 0;
     const auto found = known_.find(packet.flow);
     if (!plain || has_extension_headers(packet) || found == known_.end()) return false;
@@ -121,7 +122,10 @@ TEST_CASE(
     CHECK(bypass->last_seen_ns(key_of(data)) == now);
     CHECK(is_discarded(*bypass, data));
     CHECK_FALSE(is_discarded(*bypass, other));
-    CHECK_FALSE(is_discarded(*bypass, to_cluster(cluster).udp(40000, 80).payload(10).build()));
+    const ByteVector datagram = to_cluster(cluster).udp(40000, 80).build();
+    CHECK_FALSE(is_discarded(*bypass, datagram));
+    REQUIRE(bypass->begin(key_of(datagram), now, kLong));
+    CHECK(is_discarded(*bypass, datagram));
     const auto seen = bypass->last_seen_ns(key_of(data));
     REQUIRE(seen.has_value());
     CHECK(*seen > now);
@@ -244,6 +248,8 @@ TEST_CASE("bypass: says what the plain twin says, over headers that random bytes
       to_cluster().tcp(40000, 80).ack().payload(10).build(),
       to_cluster().options({7, 7, 4, 0}).tcp(40000, 80).ack().payload(10).build(),
       to_cluster("2001:db8::100").tcp(40000, 80).ack().payload(10).build(),
+      to_cluster().udp(40000, 53).build(),
+      to_cluster("2001:db8::100").udp(40000, 53).payload(3).build(),
       to_cluster("2001:db8::100").hop_by_hop().tcp(40000, 80).ack().payload(10).build(),
       to_cluster().fragment(0, true).tcp(40000, 80).ack().payload(16).build(),
   };

@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 
+#include "support/quic_client.h"
 #include "support/test_node.h"
 
 using namespace flowsieve;
@@ -85,7 +86,9 @@ class PlainBypass final : public FlowBypass {
 /// Short ones, so that connections end while they are bypassed.
 Setup short_timeouts() {
   Setup setup;
-  setup.timeouts.ticks[static_cast<size_t>(TimeoutClass::kTcp)][1] = 5 * kTicksPerSecond;
+  for (const auto kind : {TimeoutClass::kTcp, TimeoutClass::kUdp}) {
+    setup.timeouts.ticks[static_cast<size_t>(kind)][1] = 5 * kTicksPerSecond;
+  }
   return setup;
 }
 
@@ -176,6 +179,21 @@ TEST_CASE("bypass: ends before anybody asks for connections, and with its connec
   CHECK_FALSE(bypass.knows(tcp.key()));
 }
 
+TEST_CASE("bypass: of UDP flows, but where connection ids decide") {
+  const auto bypassed = [](bool quic) {
+    Setup setup;
+    if (quic) setup.quic = shared_quic();
+    TestNode node(setup);
+    PlainBypass bypass;
+    node.worker().set_bypass(&bypass);
+    node.give_all_buckets_to(1);
+    for (int i = 0; i < 12; ++i) node.see(UdpClient().datagram(), 1);
+    return bypass.knows(UdpClient().key());
+  };
+  CHECK(bypassed(false));
+  CHECK_FALSE(bypassed(true));
+}
+
 TEST_CASE("bypass: none begins during a handover") {
   TestNode node;
   PlainBypass bypass;
@@ -226,13 +244,15 @@ TEST_CASE("bypass: decides and remembers what a worker does that sees everything
                                   : what == 2 ? tcp.fin()
                                   : what == 3 ? tcp.rst()
                                               : tcp.data();
-      const Trace expected = plain.see(frame, at);
-      if (bypass.discards(frame.build(), at)) {
+      const ByteVector bytes =
+          below(3) == 0 ? UdpClient{.port = tcp.port}.datagram().build() : frame.build();
+      const Trace expected = plain.see(bytes, at);
+      if (bypass.discards(bytes, at)) {
         CHECK(expected.decision.verdict == Verdict::kDiscard);
         CHECK(expected.decision.packet_class == 4);
         bypassing.age(at);
       } else {
-        const Trace trace = bypassing.see(frame, at);
+        const Trace trace = bypassing.see(bytes, at);
         CHECK(trace.decision.packet_class == expected.decision.packet_class);
         CHECK(trace.decision.owner == expected.decision.owner);
       }
