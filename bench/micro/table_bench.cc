@@ -64,6 +64,17 @@ std::unique_ptr<ConnectionTable> filled(uint32_t capacity, double load = 1) {
   return table;
 }
 
+/// Full, and every connection has since been replaced three times: entries stay beyond chunks that
+/// have room again. The keys of the last `capacity` numbers below 4 * capacity are there.
+std::unique_ptr<ConnectionTable> churned(uint32_t capacity) {
+  auto table = filled(capacity);
+  for (uint32_t n = capacity; n < 4 * capacity; ++n) {
+    table->erase(table->find(key(n - capacity), table->hash(key(n - capacity))));
+    enter(*table, n);
+  }
+  return table;
+}
+
 /// Keys in random order, as packets bring them: copied beforehand, so that reading
 /// them is a stream.
 std::vector<Key> packets(uint32_t first, uint32_t count) {
@@ -138,6 +149,29 @@ void table_miss_burst(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
   const auto table = filled(capacity);
   const auto keys = packets(capacity, capacity);
+  uint32_t found = 0;
+  three_passes(*table, keys.data(), 1, found);
+  if (found != 0) return state.SkipWithError("expected no key to be found");
+  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, 1, found); });
+  report(state, *table);
+}
+
+void table_hit_churned(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  const auto table = churned(capacity);
+  const auto keys = packets(3 * capacity, capacity);
+  uint32_t found = 0;
+  Tick now = 1;
+  three_passes(*table, keys.data(), now, found);
+  if (found != kBurst) return state.SkipWithError("expected every key to be found");
+  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, ++now, found); });
+  report(state, *table);
+}
+
+void table_miss_churned(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  const auto table = churned(capacity);
+  const auto keys = packets(4 * capacity, capacity);
   uint32_t found = 0;
   three_passes(*table, keys.data(), 1, found);
   if (found != 0) return state.SkipWithError("expected no key to be found");
@@ -335,6 +369,8 @@ BENCHMARK(table_hit_single)->Name("table/hit_single")->BOTH_SIZES;
 BENCHMARK(table_peer_unordered_map)->Name("table/peer_unordered_map_hit")->BOTH_SIZES;
 BENCHMARK(table_miss_burst)->Name("table/miss_burst")->BOTH_SIZES;
 BENCHMARK(table_two_miss_burst)->Name("table/two_miss_burst")->BOTH_SIZES;
+BENCHMARK(table_hit_churned)->Name("table/hit_churned")->BOTH_SIZES;
+BENCHMARK(table_miss_churned)->Name("table/miss_churned")->BOTH_SIZES;
 BENCHMARK(table_open_close)->Name("table/open_close")->BOTH_SIZES;
 BENCHMARK(table_refused_insert)->Name("table/refused_insert")->Arg(kLarge);
 BENCHMARK(index_churned)
