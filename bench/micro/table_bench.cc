@@ -291,6 +291,35 @@ void table_peer_unordered_map(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kBurst));
 }
 
+/// Timers that fire: all connections are due within 300 ticks, filed in random order of their slots,
+/// and half of them have been refreshed since, so that they are asked and stay.
+void table_expire(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto table = std::make_unique<ConnectionTable>(options(capacity), 0);
+    std::mt19937 random(5);
+    for (uint32_t n = 0; n < capacity; ++n) {
+      Record entry = record(n);
+      entry.status = ConnectionStatus::kClosing;
+      entry.last_seen = random() % 300;
+      const Slot slot = table->insert(entry, table->hash(entry.key)).slot;
+      if (n % 2 != 0) table->touch(slot, 1000);
+    }
+    uint32_t expired = 0;
+    state.ResumeTiming();
+    for (Tick now = 1; now <= 600; ++now) {
+      while (table->advance(now, 64, [&](Slot, const Record&) { ++expired; }) == 64) {
+      }
+    }
+    if (expired != capacity / 2) state.SkipWithError("expected every other connection to expire");
+    state.PauseTiming();
+    table.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * capacity);
+}
+
 /// The dearest insert there is: a full table in which the look for a victim finds none.
 void table_refused_insert(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
@@ -373,6 +402,10 @@ BENCHMARK(table_hit_churned)->Name("table/hit_churned")->BOTH_SIZES;
 BENCHMARK(table_miss_churned)->Name("table/miss_churned")->BOTH_SIZES;
 BENCHMARK(table_open_close)->Name("table/open_close")->BOTH_SIZES;
 BENCHMARK(table_refused_insert)->Name("table/refused_insert")->Arg(kLarge);
+BENCHMARK(table_expire)
+    ->Name("table/expire")
+    ->BOTH_SIZES->Iterations(3)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(index_churned)
     ->Name("index/churned")
     ->Arg(70)

@@ -297,14 +297,15 @@ Inserted ConnectionTable::insert(const Record& record, uint64_t hash, Listener* 
 
 template <typename Expired>
 size_t ConnectionTable::advance(Tick now, size_t budget, Expired&& expired) {
-  return wheel_.advance(now, budget, [&](Slot slot) {
+  const auto fire = [&](Slot slot) {
     const Tick due = deadline(records_[slot]);
     if (!Wheel::is_later(due, now)) {
       expired(slot, static_cast<const Record&>(records_[slot]));
       erase(slot);
     }
     return due;
-  });
+  };
+  return wheel_.advance(now, budget, fire, [&](Slot slot) { prefetch_line(&records_[slot]); });
 }
 
 template <typename Wanted>
