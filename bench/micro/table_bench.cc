@@ -64,6 +64,17 @@ std::unique_ptr<ConnectionTable> filled(uint32_t capacity, double load = 1) {
   return table;
 }
 
+/// Full, and every connection has since been replaced three times: entries stay beyond chunks that
+/// have room again. The keys of the last `capacity` numbers below 4 * capacity are there.
+std::unique_ptr<ConnectionTable> churned(uint32_t capacity) {
+  auto table = filled(capacity);
+  for (uint32_t n = capacity; n < 4 * capacity; ++n) {
+    table->erase(table->find(key(n - capacity), table->hash(key(n - capacity))));
+    enter(*table, n);
+  }
+  return table;
+}
+
 /// Keys in random order, as packets bring them: copied beforehand, so that reading
 /// them is a stream.
 std::vector<Key> packets(uint32_t first, uint32_t count) {
@@ -138,6 +149,29 @@ void table_miss_burst(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
   const auto table = filled(capacity);
   const auto keys = packets(capacity, capacity);
+  uint32_t found = 0;
+  three_passes(*table, keys.data(), 1, found);
+  if (found != 0) return state.SkipWithError("expected no key to be found");
+  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, 1, found); });
+  report(state, *table);
+}
+
+void table_hit_churned(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  const auto table = churned(capacity);
+  const auto keys = packets(3 * capacity, capacity);
+  uint32_t found = 0;
+  Tick now = 1;
+  three_passes(*table, keys.data(), now, found);
+  if (found != kBurst) return state.SkipWithError("expected every key to be found");
+  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, ++now, found); });
+  report(state, *table);
+}
+
+void table_miss_churned(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  const auto table = churned(capacity);
+  const auto keys = packets(4 * capacity, capacity);
   uint32_t found = 0;
   three_passes(*table, keys.data(), 1, found);
   if (found != 0) return state.SkipWithError("expected no key to be found");
@@ -257,6 +291,35 @@ void table_peer_unordered_map(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kBurst));
 }
 
+/// Timers that fire: all connections are due within 300 ticks, filed in random order of their slots,
+/// and half of them have been refreshed since, so that they are asked and stay.
+void table_expire(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto table = std::make_unique<ConnectionTable>(options(capacity), 0);
+    std::mt19937 random(5);
+    for (uint32_t n = 0; n < capacity; ++n) {
+      Record entry = record(n);
+      entry.status = ConnectionStatus::kClosing;
+      entry.last_seen = random() % 300;
+      const Slot slot = table->insert(entry, table->hash(entry.key)).slot;
+      if (n % 2 != 0) table->touch(slot, 1000);
+    }
+    uint32_t expired = 0;
+    state.ResumeTiming();
+    for (Tick now = 1; now <= 600; ++now) {
+      while (table->advance(now, 64, [&](Slot, const Record&) { ++expired; }) == 64) {
+      }
+    }
+    if (expired != capacity / 2) state.SkipWithError("expected every other connection to expire");
+    state.PauseTiming();
+    table.reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(state.iterations() * capacity);
+}
+
 /// The dearest insert there is: a full table in which the look for a victim finds none.
 void table_refused_insert(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
@@ -335,8 +398,14 @@ BENCHMARK(table_hit_single)->Name("table/hit_single")->BOTH_SIZES;
 BENCHMARK(table_peer_unordered_map)->Name("table/peer_unordered_map_hit")->BOTH_SIZES;
 BENCHMARK(table_miss_burst)->Name("table/miss_burst")->BOTH_SIZES;
 BENCHMARK(table_two_miss_burst)->Name("table/two_miss_burst")->BOTH_SIZES;
+BENCHMARK(table_hit_churned)->Name("table/hit_churned")->BOTH_SIZES;
+BENCHMARK(table_miss_churned)->Name("table/miss_churned")->BOTH_SIZES;
 BENCHMARK(table_open_close)->Name("table/open_close")->BOTH_SIZES;
 BENCHMARK(table_refused_insert)->Name("table/refused_insert")->Arg(kLarge);
+BENCHMARK(table_expire)
+    ->Name("table/expire")
+    ->BOTH_SIZES->Iterations(3)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(index_churned)
     ->Name("index/churned")
     ->Arg(70)

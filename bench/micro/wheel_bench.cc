@@ -14,6 +14,7 @@
 #include <random>
 #include <vector>
 
+#include "base/prefetch.h"
 #include "wheel/wheel.h"
 
 namespace {
@@ -37,11 +38,13 @@ class Lazy {
   void packet(uint32_t index, Tick now) { connections_[index].last_seen = now; }
   template <typename Expired>
   void advance(Tick now, Expired&& expired) {
-    wheel_.advance(now, SIZE_MAX, [&](uint32_t index) {
+    const auto fire = [&](uint32_t index) {
       const Tick deadline = connections_[index].last_seen + kTimeout;
       if (deadline <= now) expired(index);
       return deadline;
-    });
+    };
+    wheel_.advance(now, SIZE_MAX, fire,
+                   [&](uint32_t index) { prefetch_line(&connections_[index]); });
   }
 
  private:
@@ -60,11 +63,13 @@ class Relink {
   template <typename Expired>
   void advance(Tick now, Expired&& expired) {
     // A slot of a higher level comes before its deadlines, so here too the answer is the true one.
-    wheel_.advance(now, SIZE_MAX, [&](uint32_t index) {
+    const auto fire = [&](uint32_t index) {
       const Tick deadline = connections_[index].last_seen + kTimeout;
       if (deadline <= now) expired(index);
       return deadline;
-    });
+    };
+    wheel_.advance(now, SIZE_MAX, fire,
+                   [&](uint32_t index) { prefetch_line(&connections_[index]); });
   }
 
  private:

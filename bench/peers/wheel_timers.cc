@@ -6,6 +6,7 @@
 #include <numeric>
 #include <random>
 
+#include "base/prefetch.h"
 #include "figures.h"
 #include "timer_subject.h"
 #include "wheel/wheel.h"
@@ -26,14 +27,16 @@ class OnWheel {
   OnWheel(uint32_t count, Tick now) : wheel_(count, now), connections_(count) {}
   template <typename Expired>
   void advance(Tick now, Expired&& expired) {
-    wheel_.advance(now, SIZE_MAX, [&](uint32_t index) {
+    const auto fire = [&](uint32_t index) {
       const Tick deadline = connections_[index].last_seen + kTimeout;
       if (deadline <= now) {
         ++connections_[index].ends;
         expired(index);
       }
       return deadline;
-    });
+    };
+    wheel_.advance(now, SIZE_MAX, fire,
+                   [&](uint32_t index) { prefetch_line(&connections_[index]); });
   }
 
  protected:

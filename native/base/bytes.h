@@ -26,12 +26,15 @@ struct Bytes {
   constexpr Bytes first(size_t count) const { return {data, count < size ? count : size}; }
 };
 
-// The four loads below take a pointer that the caller has already checked with Bytes::has.
+// The loads below take a pointer that the caller has already checked with Bytes::has.
 inline uint16_t load_be16(const uint8_t* p) {
   return static_cast<uint16_t>(p[0] << 8 | p[1]);
 }
 inline uint32_t load_be32(const uint8_t* p) {
   return uint32_t{p[0]} << 24 | uint32_t{p[1]} << 16 | uint32_t{p[2]} << 8 | p[3];
+}
+inline uint16_t load_le16(const uint8_t* p) {
+  return static_cast<uint16_t>(p[1] << 8 | p[0]);
 }
 inline uint32_t load_le32(const uint8_t* p) {
   return uint32_t{p[3]} << 24 | uint32_t{p[2]} << 16 | uint32_t{p[1]} << 8 | p[0];
@@ -40,6 +43,10 @@ inline uint64_t load_le64(const uint8_t* p) {
   return uint64_t{load_le32(p + 4)} << 32 | load_le32(p);
 }
 
+inline void store_le16(uint8_t* p, uint16_t v) {
+  p[0] = static_cast<uint8_t>(v);
+  p[1] = static_cast<uint8_t>(v >> 8);
+}
 inline void store_be16(uint8_t* p, uint16_t v) {
   p[0] = static_cast<uint8_t>(v >> 8);
   p[1] = static_cast<uint8_t>(v);

@@ -20,6 +20,14 @@ ChunkIndex::ChunkIndex(uint32_t chunks)
   assert(chunks >= 2 && chunks < 1u << 24 && prime_from(chunks) == chunks);
 }
 
+/// An entry passes `chunk`, or who passed it goes.
+void ChunkIndex::count_passing(Chunk& chunk, uint64_t hash, bool comes) {
+  const uint32_t shift = counter_shift(hash);
+  const uint32_t all = chunk.overflows();
+  if ((all >> shift & kOverflowMax) == kOverflowMax) return;
+  chunk.set_overflows(comes ? all + (1u << shift) : all - (1u << shift));
+}
+
 Slot ChunkIndex::place(uint64_t hash) {
   if (size_ == slots())
     return kNoSlot;  // else the path, which visits every chunk, ends at a free slot
@@ -33,7 +41,7 @@ Slot ChunkIndex::place(uint64_t hash) {
       ++size_;
       return chunk * kWidth + position;
     }
-    if (bytes[kWidth] != kOverflowMax) ++bytes[kWidth];
+    count_passing(chunks_[chunk], hash, true);
     chunk = next_chunk(chunk, step(hash));
   }
 }
@@ -42,8 +50,7 @@ void ChunkIndex::remove(Slot slot, uint64_t hash) {
   assert(is_occupied(slot));
   const uint32_t last = slot / kWidth;
   for (uint32_t chunk = first_chunk(hash); chunk != last; chunk = next_chunk(chunk, step(hash))) {
-    uint8_t& overflow = chunks_[chunk].bytes[kWidth];
-    if (overflow != kOverflowMax) --overflow;
+    count_passing(chunks_[chunk], hash, false);
   }
   chunks_[last].bytes[slot % kWidth] = 0;
   --size_;
@@ -53,7 +60,9 @@ uint32_t ChunkIndex::probe_length(uint64_t hash, Slot slot) const {
   uint32_t chunk = first_chunk(hash);
   uint32_t length = 1;
   for (; length < count_; ++length) {
-    if (slot == kNoSlot ? overflow(chunk) == 0 : chunk == slot / kWidth) break;
+    const bool ends =
+        slot == kNoSlot ? overflow(chunk, overflow_class(hash)) == 0 : chunk == slot / kWidth;
+    if (ends) break;
     chunk = next_chunk(chunk, step(hash));
   }
   return length;

@@ -1,36 +1,44 @@
 // The index of the connection table: from a hash to the slots that may hold its record. It knows
 // hashes and slots; the records and their keys are its caller's.
 //
-//   chunk 0                    chunk 1
-//   | t0 t1 … t14 | overflow | t0 t1 … t14 | overflow | …   16 bytes a chunk,
-//     |                        |                            four chunks a cache line
-//     slot 0                   slot 15                      slot = chunk * 15 + position
+//   chunk 0                       chunk 1
+//   | t0 t1 … t13 | o0 o1 o2 o3 | t0 t1 … t13 | o0 o1 o2 o3 | …   16 bytes a chunk,
+//     |                             |                             four chunks a cache line
+//     slot 0                        slot 14                       slot = chunk * 14 + position
 //
-// A tag is a byte of the hash, never 0; 0 means that the slot is free. All fifteen are
-// compared in one instruction, and as 11 are filled on average and tags agree by chance once
+// A tag is a byte of the hash, never 0; 0 means that the slot is free. All fourteen are
+// compared in one instruction, and as 10 or 11 are filled on average and tags agree by chance once
 // in 255, a look at the records finds the right one or none, nearly always in one cache line
 // of tags and one of records.
 //
 // Where a chunk is full, the entry goes to the next one on its path (first + k * step, modulo the
 // number of chunks; that number is prime, so that every step visits every chunk), and each chunk
-// passed counts it in `overflow`. A look goes on exactly as long as the chunk says that somebody
-// has passed. Removal walks the same path and counts down: no tombstones, hence never a rebuild. An
-// entry that has passed a chunk stays where it is when that has room again, so under churn looks
-// grow to 1.8 chunks for a miss on average (2.6 at a load of 0.8), and no further. (The idea of an
-// overflow counter per chunk: Facebook's F14, 2019.)
+// passed counts it in one of four overflow counters of four bits, that of the entry's class. The
+// class is two bits of the hash; a look goes on exactly as long as the chunk says that somebody of
+// its own class has passed. Removal walks the same path and counts down: no tombstones, hence never
+// a rebuild. An entry that has passed a chunk stays where it is when that has room again, so under
+// churn looks grow to 1.3 chunks for a miss on average, and no further; with one counter for
+// everybody they grow to 1.8. (The idea of an overflow counter per chunk: Facebook's F14, 2019.)
 //
 // A prime number of chunks also means that a table is as large as it was asked to be and not the
 // next power of two. The first chunk is the hash's upper half multiplied by their number (Lemire
 // 2019), which costs no division.
 //
-// What it does not promise: `overflow` stops at 255 and then stays there, as it no longer knows how
-// many passed; looks through that chunk go on one chunk further than needed. At a load of 0.75
-// counts stay below ten; 255 takes a hash that has failed.
+// The class is the lowest two bits of the hash's upper half. With fewer than 2^24 chunks the first
+// chunk hardly depends on them (at least 256 values of that half in a row have the same one), and
+// neither tag nor step uses them.
+//
+// What it does not promise: a counter stops at 15 and then stays there, as it no longer knows how
+// many passed; looks of its class through that chunk go on one chunk further than needed. At a load
+// of 0.75 under churn three of four counters are 0 and one in a million is 9; each number more is
+// about six times rarer. By that, of the 400,000 counters of a table for a million connections one
+// comes to 15 in some hundred thousand turnovers; more of them take a hash that has failed.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 
+#include "base/bytes.h"
 #include "base/pages.h"
 #include "base/prefetch.h"
 #include "table/tag_match.h"
@@ -45,8 +53,9 @@ uint32_t prime_from(uint32_t n);
 
 class ChunkIndex {
  public:
-  static constexpr uint32_t kWidth = 15;
-  static constexpr uint8_t kOverflowMax = 255;
+  static constexpr uint32_t kWidth = 14;
+  static constexpr uint32_t kClasses = 4;
+  static constexpr uint32_t kOverflowMax = 15;
 
   /// `chunks`: prime, below 2^24.
   explicit ChunkIndex(uint32_t chunks);
@@ -70,6 +79,8 @@ class ChunkIndex {
     const uint8_t low = static_cast<uint8_t>(hash);
     return low != 0 ? low : 1;
   }
+  /// Which of a chunk's counters counts the entry when it passes.
+  static uint32_t overflow_class(uint64_t hash) { return hash >> 32 & (kClasses - 1); }
 
   void populate() const { pages_.populate(); }
   void prefetch(uint64_t hash) const { prefetch_line(&chunks_[first_chunk(hash)]); }
@@ -89,7 +100,10 @@ class ChunkIndex {
   /// A 1 in bit i when the chunk's slot i is taken.
   uint32_t occupied(uint32_t chunk) const { return ~match_bytes(chunks_[chunk].bytes, 0) & kTags; }
   uint8_t tag_at(Slot slot) const { return chunks_[slot / kWidth].bytes[slot % kWidth]; }
-  uint8_t overflow(uint32_t chunk) const { return chunks_[chunk].bytes[kWidth]; }
+  /// How many entries of the class have passed the chunk; kOverflowMax: at least so many once.
+  uint32_t overflow(uint32_t chunk, uint32_t overflow_class) const {
+    return chunks_[chunk].overflows() >> 4 * overflow_class & kOverflowMax;
+  }
 
   /// How many chunks a look at `hash` reads when it ends in `slot`, or for kNoSlot when
   /// it finds nothing.
@@ -97,9 +111,15 @@ class ChunkIndex {
 
  private:
   struct alignas(16) Chunk {
-    uint8_t bytes[16];  // 15 tags, then the overflow counter
+    uint8_t bytes[16];  // 14 tags, then the overflow counters, four bits each from class 0 on
+
+    uint32_t overflows() const { return load_le16(bytes + kWidth); }
+    void set_overflows(uint32_t all) { store_le16(bytes + kWidth, static_cast<uint16_t>(all)); }
   };
   static_assert(sizeof(Chunk) == 16);
+  /// Where among a chunk's counters that of a hash's class is.
+  static uint32_t counter_shift(uint64_t hash) { return 4 * overflow_class(hash); }
+  static void count_passing(Chunk& chunk, uint64_t hash, bool comes);
   static constexpr uint32_t kTags = (1u << kWidth) - 1;
 
   Pages pages_;
@@ -127,7 +147,7 @@ Slot ChunkIndex::find(uint64_t hash, Matches&& matches) const {
       const Slot slot = chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask));
       if (matches(slot)) return slot;
     }
-    if (bytes[kWidth] == 0) return kNoSlot;
+    if ((chunks_[chunk].overflows() >> counter_shift(hash) & kOverflowMax) == 0) return kNoSlot;
     chunk = next_chunk(chunk, step(hash));
   }
   return kNoSlot;

@@ -1,5 +1,6 @@
 // The table's own audit: everything that can be computed in two ways is, slowly, and compared.
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "table/table.h"
@@ -12,7 +13,8 @@ struct Census {
   uint32_t total = 0;
   uint32_t own = 0;
   uint32_t by_status[3] = {};
-  std::vector<uint32_t> passed;  // by chunk: entries that found it full
+  // By chunk: the entries of each class that found it full.
+  std::vector<std::array<uint32_t, ChunkIndex::kClasses>> passed;
 };
 
 std::string at_slot(Slot slot, const char* what) {
@@ -40,15 +42,17 @@ std::string ConnectionTable::check_invariants() const {
     ++census.by_status[static_cast<size_t>(record.status)];
     for (uint32_t chunk = index_.first_chunk(hash); chunk != slot / ChunkIndex::kWidth;
          chunk = index_.next_chunk(chunk, index_.step(hash))) {
-      ++census.passed[chunk];
+      ++census.passed[chunk][ChunkIndex::overflow_class(hash)];
     }
   }
 
   for (uint32_t chunk = 0; chunk < index_.chunks(); ++chunk) {
-    const uint32_t held = index_.overflow(chunk);
-    // A counter that has once been at its end stays there.
-    if (held != census.passed[chunk] && held != ChunkIndex::kOverflowMax) {
-      return "chunk " + std::to_string(chunk) + ": overflow counter disagrees";
+    for (uint32_t of = 0; of < ChunkIndex::kClasses; ++of) {
+      const uint32_t held = index_.overflow(chunk, of);
+      // A counter that has once been at its end stays there.
+      if (held != census.passed[chunk][of] && held != ChunkIndex::kOverflowMax) {
+        return "chunk " + std::to_string(chunk) + ": overflow counter disagrees";
+      }
     }
   }
   if (census.total != index_.size()) return "the number of entries disagrees";

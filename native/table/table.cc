@@ -17,7 +17,8 @@ TableOptions checked(const TableOptions& options) {
 }  // namespace
 
 uint32_t chunks_for(uint32_t capacity) {
-  return prime_from(static_cast<uint32_t>((uint64_t{capacity} * 4 + 44) / 45));
+  // Three quarters of a chunk's fourteen slots are 21/2.
+  return prime_from(static_cast<uint32_t>((uint64_t{capacity} * 2 + 20) / 21));
 }
 
 Status ConnectionTable::check(const TableOptions& options) {

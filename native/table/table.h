@@ -4,7 +4,7 @@
 //   key --hash--> ChunkIndex (tags) -+-slot-> records_[slot]  64 bytes, one cache line, never moves
 //                                    `-slot-> wheel_          the timer that is filed for it
 //
-// Three arrays, all taken at construction: 16 bytes of tags per 15 slots (chunk_index.h tells how a
+// Three arrays, all taken at construction: 16 bytes of tags per 14 slots (chunk_index.h tells how a
 // slot is found), one record per slot, 8 bytes of timer links per slot. Slots are capacity / 0.75,
 // so that full means that three of four are taken and paths stay short. A slot keeps its number as
 // long as its connection lives: others may keep arrays by slot beside the table, and a walk in
@@ -25,7 +25,7 @@
 //     and an ESTABLISHED or CLOSING insert also that of an OPENING one. ESTABLISHED entries are
 //     never evicted, and OPENING never by OPENING.
 //   - The victim is looked for in the first kVictimPath chunks of the newcomer's own path, then in
-//     the next kVictimHand chunks of a hand that goes round the table: at most 300 records, so
+//     the next kVictimHand chunks of a hand that goes round the table: at most 280 records, so
 //     kFull can be the answer while a victim stands elsewhere; the hand stands further on for the
 //     next insert. In a chunk CLOSING goes before OPENING, and the longest unseen before others.
 //
@@ -304,7 +304,7 @@ Inserted ConnectionTable::insert(const Record& record, uint64_t hash, Listener* 
 
 template <typename CatchUp, typename Expired>
 size_t ConnectionTable::advance(Tick now, size_t budget, CatchUp&& catch_up, Expired&& expired) {
-  return wheel_.advance(now, budget, [&](Slot slot) {
+  const auto fire = [&](Slot slot) {
     Tick due = deadline(records_[slot]);
     if (!Wheel::is_later(due, now) && records_[slot].bypassed) [[unlikely]] {
       catch_up(slot);
@@ -315,7 +315,8 @@ size_t ConnectionTable::advance(Tick now, size_t budget, CatchUp&& catch_up, Exp
       erase(slot);
     }
     return due;
-  });
+  };
+  return wheel_.advance(now, budget, fire, [&](Slot slot) { prefetch_line(&records_[slot]); });
 }
 
 template <typename Wanted>

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <random>
@@ -60,45 +62,143 @@ TEST_CASE("chunk index: the path of every hash visits every chunk once") {
 }
 
 TEST_CASE(
-    "chunk index: it can be filled to the last slot and emptied again, with one hash for all") {
+    "chunk index: it can be filled to the last slot and emptied again, with one path for all") {
   ChunkIndex index(5);
-  std::set<Slot> slots;
-  for (uint32_t i = 0; i < index.slots(); ++i) slots.insert(index.place(42));
-  CHECK(slots.size() == 75);
+  // One hash but for its class: with fewer than sixteen of a class beyond a chunk, all counts stay
+  // exact.
+  const auto hash = [](uint64_t i) { return 42 | i % ChunkIndex::kClasses << 32; };
+  std::vector<Slot> slots;
+  for (uint32_t i = 0; i < index.slots(); ++i) slots.push_back(index.place(hash(i)));
+  CHECK(slots.size() == 70);
+  CHECK(std::set<Slot>(slots.begin(), slots.end()).size() == 70);
   CHECK(index.place(42) == kNoSlot);
   CHECK(index.place(~uint64_t{42}) == kNoSlot);
-  CHECK(index.probe_length(42, kNoSlot) == 5);
-  for (const Slot slot : slots) CHECK(index.find(42, [&](Slot at) { return at == slot; }) == slot);
-  CHECK(index.find(42, [](Slot) { return false; }) == kNoSlot);
-  for (const Slot slot : slots) index.remove(slot, 42);
+  CHECK(index.overflow(index.first_chunk(42), 3) == 14);
+  for (uint32_t i = 0; i < slots.size(); ++i) {
+    CHECK(index.find(hash(i), [&](Slot at) { return at == slots[i]; }) == slots[i]);
+  }
+  for (uint32_t of = 0; of < ChunkIndex::kClasses; ++of) {
+    CHECK(index.probe_length(hash(of), kNoSlot) == 5);
+    CHECK(index.find(hash(of), [](Slot) { return false; }) == kNoSlot);
+  }
+  for (uint32_t i = 0; i < slots.size(); ++i) index.remove(slots[i], hash(i));
   CHECK(index.size() == 0);
   for (uint32_t chunk = 0; chunk < 5; ++chunk) {
     CHECK(index.occupied(chunk) == 0);
-    CHECK(index.overflow(chunk) == 0);
+    for (uint32_t of = 0; of < ChunkIndex::kClasses; ++of) CHECK(index.overflow(chunk, of) == 0);
   }
   CHECK(index.probe_length(42, kNoSlot) == 1);
+}
+
+TEST_CASE("chunk index: a look goes on only where an entry of its own class has passed") {
+  for (uint64_t passing = 0; passing < ChunkIndex::kClasses; ++passing) {
+    ChunkIndex index(101);
+    for (uint32_t i = 0; i < ChunkIndex::kWidth; ++i) index.place(7);
+    CHECK(index.probe_length(7, kNoSlot) == 1);  // it is full, but nobody has passed
+    const Slot beyond = index.place(7 | passing << 32);
+    CHECK(index.probe_length(7 | passing << 32, beyond) == 2);
+    for (uint64_t of = 0; of < ChunkIndex::kClasses; ++of) {
+      uint32_t looked = 0;
+      CHECK(index.find(7 | of << 32, [&](Slot) { return ++looked, false; }) == kNoSlot);
+      CHECK(looked == ChunkIndex::kWidth + (of == passing));
+      CHECK(index.probe_length(7 | of << 32, kNoSlot) == (of == passing ? 2 : 1));
+    }
+    index.remove(beyond, 7 | passing << 32);
+    CHECK(index.probe_length(7 | passing << 32, kNoSlot) == 1);
+  }
+}
+
+TEST_CASE("chunk index: classes are even among the hashes of one chunk, in the largest index too") {
+  std::mt19937_64 random(4);
+  for (const uint32_t chunks : {101u, 16'777'213u}) {
+    const ChunkIndex index(chunks);
+    for (int i = 0; i < 100; ++i) {
+      const uint64_t first = random() >> 32;
+      const uint32_t chunk = index.first_chunk(first << 32);
+      // To the end of the chunk's hashes and back over 256 of them.
+      uint64_t end = first;
+      for (uint64_t step = 1u << 31; step != 0; step /= 2) {
+        if (end + step <= UINT32_MAX && index.first_chunk((end + step) << 32) == chunk) end += step;
+      }
+      std::array<uint32_t, ChunkIndex::kClasses> of{};
+      for (uint64_t upper = end + 1; upper-- > end + 1 - std::min<uint64_t>(end + 1, 256);) {
+        of[ChunkIndex::overflow_class(upper << 32)] += index.first_chunk(upper << 32) == chunk;
+      }
+      const auto [least, most] = std::minmax_element(of.begin(), of.end());
+      CHECK(*most <= *least + 1);
+      CHECK(*least >= 63);
+    }
+  }
 }
 
 TEST_CASE("chunk index: a counter at its end stays there and loses nobody") {
   ChunkIndex index(101);
   std::vector<Slot> slots;
-  for (int i = 0; i < 600; ++i) slots.push_back(index.place(7));
-  CHECK(index.overflow(index.first_chunk(7)) == 255);
-  for (int i = 0; i < 500; ++i) {
+  constexpr uint32_t kSeated = ChunkIndex::kWidth;
+  for (uint32_t i = 0; i < kSeated + 14; ++i) slots.push_back(index.place(7));
+  const uint32_t first = index.first_chunk(7);
+  CHECK(index.overflow(first, 0) == 14);  // the last number that is exact
+  index.remove(slots.back(), 7);
+  CHECK(index.overflow(first, 0) == 13);
+  slots.back() = index.place(7);
+  for (uint32_t i = 0; i < 600; ++i) slots.push_back(index.place(7));
+  CHECK(index.overflow(first, 0) == ChunkIndex::kOverflowMax);
+  while (slots.size() > 100) {
     index.remove(slots.back(), 7);
     slots.pop_back();
   }
-  CHECK(index.overflow(index.first_chunk(7)) == 255);
+  CHECK(index.overflow(first, 0) == ChunkIndex::kOverflowMax);
   for (const Slot slot : slots) CHECK(index.find(7, [&](Slot at) { return at == slot; }) == slot);
+  while (!slots.empty()) {
+    index.remove(slots.back(), 7);
+    slots.pop_back();
+  }
+  CHECK(index.overflow(first, 0) == ChunkIndex::kOverflowMax);
+  CHECK(index.find(7, [](Slot) { return true; }) == kNoSlot);
+  // Its neighbour in the same byte has not moved.
+  CHECK(index.overflow(first, 1) == 0);
 }
 
 namespace {
+
+/// The overflow counters once more, one number each: who is to pass which chunk says the path.
+class PlainCounters {
+ public:
+  explicit PlainCounters(const ChunkIndex& index) : index_(index), passed_(index.chunks()) {}
+  void place(uint64_t hash, Slot slot) {
+    each_passed(hash, slot, [](uint32_t& count) { count += count < ChunkIndex::kOverflowMax; });
+  }
+  void remove(uint64_t hash, Slot slot) {
+    each_passed(hash, slot, [](uint32_t& count) { count -= count < ChunkIndex::kOverflowMax; });
+  }
+  bool agree() const {
+    for (uint32_t chunk = 0; chunk < index_.chunks(); ++chunk) {
+      for (uint32_t of = 0; of < ChunkIndex::kClasses; ++of) {
+        if (index_.overflow(chunk, of) != passed_[chunk][of]) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  template <typename Count>
+  void each_passed(uint64_t hash, Slot slot, Count&& count) {
+    for (uint32_t chunk = index_.first_chunk(hash); chunk != slot / ChunkIndex::kWidth;
+         chunk = index_.next_chunk(chunk, index_.step(hash))) {
+      count(passed_[chunk][ChunkIndex::overflow_class(hash)]);
+    }
+  }
+
+  const ChunkIndex& index_;
+  std::vector<std::array<uint32_t, ChunkIndex::kClasses>> passed_;
+};
 
 /// Random places and removals with hashes of few bits, so that chunks overflow and tags
 /// agree all the time.
 void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
   std::mt19937_64 random(seed);
   ChunkIndex index(chunks);
+  PlainCounters plain(index);
   const size_t limit = static_cast<size_t>(index.slots() * load);
   std::map<uint64_t, Slot> slot_of;  // by identity
   std::map<Slot, uint64_t> identity_at;
@@ -110,6 +210,7 @@ void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
       const Slot slot = index.place(hash);
       REQUIRE(slot != kNoSlot);
       REQUIRE(identity_at.emplace(slot, identity).second);
+      plain.place(hash, slot);
       slot_of[identity] = slot;
       hash_of[identity] = hash;
       live.push_back(identity);
@@ -119,8 +220,10 @@ void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
       live[at] = live.back();
       live.pop_back();
       index.remove(slot_of[gone], hash_of[gone]);
+      plain.remove(hash_of[gone], slot_of[gone]);
       identity_at.erase(slot_of[gone]);
     }
+    if (identity % 64 == 0) REQUIRE(plain.agree());
     const uint64_t wanted = live.empty() ? 0 : live[random() % live.size()];
     if (!live.empty()) {
       REQUIRE(index.find(hash_of[wanted], [&](Slot slot) {
@@ -129,6 +232,7 @@ void churn(uint32_t chunks, uint64_t mask, double load, uint64_t seed) {
     }
   }
   CHECK(index.size() == live.size());
+  CHECK(plain.agree());
 }
 
 }  // namespace
@@ -139,5 +243,6 @@ TEST_CASE("chunk index: everything is found at its place under churn, with hashe
   churn(11, 0xe000000000000003, 0.8, 3);  // few chunks, four tags
   churn(53, 0xffffffff000000ff, 1.0, 4);  // every step is 1
   churn(101, ~uint64_t{0}, 0.8, 5);
+  churn(11, 0xfffffffc000000ff, 0.95, 7);  // one class for all
   churn(101, 0x00000000ffffffff, 0.9, 6);  // everybody begins in chunk 0
 }

@@ -80,16 +80,20 @@ class Model {
 
   void work_off(size_t budget) {
     std::vector<uint32_t> pulled;  // indexes that the callback itself brought forward
+    const auto fire = [&](uint32_t index) -> Tick {
+      REQUIRE(deadlines_[index] != kUnfiled);
+      const uint64_t deadline = deadlines_[index];
+      if (deadline <= target_) {
+        ++ended_;
+        set(index, kUnfiled);
+        meddle(index);
+      }
+      return static_cast<Tick>(deadline);
+    };
     const size_t calls =
-        wheel_.advance(static_cast<Tick>(target_), budget, [&](uint32_t index) -> Tick {
+        wheel_.advance(static_cast<Tick>(target_), budget, fire, [&](uint32_t index) {
+          REQUIRE(index < deadlines_.size());
           REQUIRE(deadlines_[index] != kUnfiled);
-          const uint64_t deadline = deadlines_[index];
-          if (deadline <= target_) {
-            ++ended_;
-            set(index, kUnfiled);
-            meddle(index);
-          }
-          return static_cast<Tick>(deadline);
         });
     CHECK(calls <= budget);
     now_ = target_;

@@ -186,6 +186,24 @@ TEST_CASE(
   CHECK(fired(wheel, 4999).empty() == false);  // asked on a higher level, before its deadline
 }
 
+TEST_CASE("wheel: each index of a slot but the first is announced before the one ahead fires") {
+  Wheel wheel(10, 0);
+  for (uint32_t index = 0; index < 6; ++index) wheel.schedule(index, 5);
+  wheel.schedule(6, 9);
+  std::vector<uint32_t> order;  // 100 + index: announced
+  const auto fire = [&](uint32_t index) {
+    order.push_back(index);
+    if (index == 2) wheel.cancel(3);  // announced in vain
+    return Tick{5};
+  };
+  const auto soon = [&](uint32_t index) { order.push_back(100 + index); };
+  CHECK(wheel.advance(5, 2, fire, soon) == 2);
+  CHECK(order == std::vector<uint32_t>{101, 0, 102, 1});
+  order.clear();
+  wheel.advance(9, SIZE_MAX, fire, soon);
+  CHECK(order == std::vector<uint32_t>{103, 2, 105, 4, 5, 6});
+}
+
 TEST_CASE("wheel: years of nothing are passed at once") {
   Wheel wheel(2, 0);
   Tick now = 0;
