@@ -16,6 +16,7 @@ export interface Target {
 }
 
 const OURS = 'flowsieve';
+const BYPASS = 'flowsieve, bypass';
 const HASH = 'DPDK rte_hash bulk';
 const MATCH = 'cluster match';
 
@@ -57,6 +58,54 @@ function ofTables(connections: number): Target[] {
   ];
 }
 
+/** What real connections get from flowsieve as it is, or in another way of running it. */
+function ofLive(who: string, how: string): Target[] {
+  return [
+    atLeast(
+      `requests/s, 512 keep-alive, of the cluster match${how}`,
+      1.2,
+      ['live/requests/keepalive/512', who],
+      ['live/requests/keepalive/512', MATCH],
+    ),
+    atLeast(
+      `requests/s, a connection each, 512, of the cluster match${how}`,
+      1.2,
+      ['live/requests/connection/512', who],
+      ['live/requests/connection/512', MATCH],
+    ),
+    atLeast(
+      `requests/s, 512 keep-alive, of no clustering${how}`,
+      0.9,
+      ['live/requests/keepalive/512', who],
+      ['live/requests/keepalive/512', 'none'],
+    ),
+    atMost(
+      `latency of one request at a time, of the cluster match${how}`,
+      1,
+      ['live/latency', who],
+      ['live/latency', MATCH],
+    ),
+    atLeast(
+      `bulk download, offloads on, of no clustering${how}`,
+      0.8,
+      ['live/bulk/download', who],
+      ['live/bulk/download', 'none'],
+    ),
+    atLeast(
+      `bulk upload, offloads on, of no clustering${how}`,
+      0.8,
+      ['live/bulk/upload', who],
+      ['live/bulk/upload', 'none'],
+    ),
+    atMost(
+      `a foreign packet’s cost to the node, of the cluster match${how}`,
+      0.5,
+      ['live/foreign', who],
+      ['live/foreign', MATCH],
+    ),
+  ];
+}
+
 export const TARGETS: readonly Target[] = [
   ...ofTables(1e6),
   ...ofTables(1e7),
@@ -87,48 +136,8 @@ export const TARGETS: readonly Target[] = [
     'worker/fill/rss_bytes_per_connection',
     OURS,
   ]),
-  atLeast(
-    'requests/s, 512 keep-alive, of the cluster match',
-    1.2,
-    ['live/requests/keepalive/512', OURS],
-    ['live/requests/keepalive/512', MATCH],
-  ),
-  atLeast(
-    'requests/s, a connection each, 512, of the cluster match',
-    1.2,
-    ['live/requests/connection/512', OURS],
-    ['live/requests/connection/512', MATCH],
-  ),
-  atLeast(
-    'requests/s, 512 keep-alive, of no clustering',
-    0.9,
-    ['live/requests/keepalive/512', OURS],
-    ['live/requests/keepalive/512', 'none'],
-  ),
-  atMost(
-    'latency of one request at a time, of the cluster match',
-    1,
-    ['live/latency', OURS],
-    ['live/latency', MATCH],
-  ),
-  atLeast(
-    'bulk download, offloads on, of no clustering',
-    0.8,
-    ['live/bulk/download', OURS],
-    ['live/bulk/download', 'none'],
-  ),
-  atLeast(
-    'bulk upload, offloads on, of no clustering',
-    0.8,
-    ['live/bulk/upload', OURS],
-    ['live/bulk/upload', 'none'],
-  ),
-  atMost(
-    'a foreign packet’s cost to the node, of the cluster match',
-    0.5,
-    ['live/foreign', OURS],
-    ['live/foreign', MATCH],
-  ),
+  ...ofLive(OURS, ''),
+  ...ofLive(BYPASS, ', with bypass'),
   atLeast('packets/s of two cores, of one', 1.8, ['turn/cores/1', OURS], ['turn/cores/2', OURS]),
 ];
 
