@@ -373,7 +373,7 @@ export const configurationSchema = z.strictObject({
   fragments: fragments.prefault({}),
   workers: integer(1, 64, 'worker threads, each with its own ring and tables').default(1),
   bypass: flag(
-    'a program in the kernel (BPF) discards packets of busy connections of other nodes (TCP, UDP), which then wake no worker; takes Linux 5.6 and root or CAP_BPF',
+    'a program in the kernel (BPF) discards packets of busy connections of other nodes (TCP, UDP), which then wake no worker; takes Linux 5.11 and root or CAP_BPF',
   ).default(false),
   secret: z
     .strictObject({

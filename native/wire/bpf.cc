@@ -189,6 +189,16 @@ bool remove_entry(int map, const void* key) {
   return call_bpf(BPF_MAP_DELETE_ELEM, attributes) == 0;
 }
 
+bool can_take_entries(int map) {
+  bpf_attr attributes{};
+  uint64_t place = 0;
+  attributes.batch.out_batch = address_of(&place);
+  attributes.batch.map_fd = static_cast<uint32_t>(map);
+  attributes.batch.count = 1;
+  // Of an empty map nothing is written, and the answer is that this was the end.
+  return call_bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, attributes) == 0 || errno == ENOENT;
+}
+
 uint32_t take_entries(int map, void* keys, void* values, uint32_t count) {
   // Where the kernel stands. It goes on from the first place, as everything before has been taken.
   uint32_t place = 0;

@@ -84,6 +84,8 @@ bool update_entry(int map, const void* key, const void* value);
 bool read_entry(int map, const void* key, void* value);
 /// Removes an entry; false when there was none.
 bool remove_entry(int map, const void* key);
+/// Whether this kernel knows take_entries(); `map` is an empty hash map.
+bool can_take_entries(int map);
 /// Takes up to `count` entries out of a hash map; how many came. 0: it is empty.
 uint32_t take_entries(int map, void* keys, void* values, uint32_t count);
 

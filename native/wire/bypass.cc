@@ -212,6 +212,12 @@ Result<std::unique_ptr<RingBypass>> RingBypass::open(const Program& arrival) {
                          .value_bytes = sizeof(Value),
                          .entries = kConnectionsMax});
   if (!flows) return flows.error();
+  if (!can_take_entries(flows.value().get())) {
+    return Error{
+        ErrorCode::kMissing,
+        "Expected a kernel that empties BPF maps by batches (Linux 5.11) for the bypass but "
+        "received another one."};
+  }
   auto totals = make_map({.type = BPF_MAP_TYPE_ARRAY,
                           .key_bytes = sizeof(uint32_t),
                           .value_bytes = sizeof(Totals),

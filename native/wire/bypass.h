@@ -29,7 +29,7 @@ class RingBypass : public FlowBypass {
   static constexpr uint32_t kConnectionsMax = 16'384;
 
   /// `arrival` says what is let in at all. kPrivilege without CAP_BPF or root, kMissing on a kernel
-  /// without what it takes (Linux 5.6).
+  /// without what it takes (Linux 5.11).
   static Result<std::unique_ptr<RingBypass>> open(const Program& arrival);
 
   /// In the place of the filter that the socket has.

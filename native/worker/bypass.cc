@@ -11,12 +11,15 @@ constexpr uint32_t kEvery = 4;
 /// others make room.
 constexpr Tick kLasts = 10 * kTicksPerSecond;
 constexpr size_t kEndedAtOnce = 256;
+/// After somebody has asked for them all. Where that is often, there is nothing to end then.
+constexpr Tick kPause = kTicksPerSecond;
 
 }  // namespace
 
 /// A packet of another node's connection has been discarded: must the next ones come here at all?
 void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
   if (++bypass_asked_ % kEvery != 0 || decision.slot == kNoSlot || transition_) return;
+  if (Wheel::is_later(bypass_begin_, now())) return;
   const Packet& packet = *subject.packet;
   const Record& record = table_.at(decision.slot);
   // What decides by more than the table, or whose record a plain packet could change but for the
@@ -58,6 +61,7 @@ void Worker::end_bypass() {
   if (bypass_ == nullptr) return;
   while (end_some_bypasses() > 0) {
   }
+  bypass_begin_ = now() + kPause;
   bypass_end_ = now() + kLasts;
 }
 

@@ -333,6 +333,7 @@ class Worker : private ConnectionListener {
   Told told_;
   FlowBypass* bypass_ = nullptr;
   uint32_t bypass_asked_ = 0;       // packets that might have begun a bypass
+  Tick bypass_begin_ = 0;           // none begins before
   Tick bypass_end_ = 0;             // when all that there are end, to find out which are busy still
   std::vector<Bypassed> bypassed_;  // room
 
