@@ -63,6 +63,7 @@ struct Beginning {
   Tick opened = 0;         ///< when its first packet came
   bool contested = false;  ///< while a handover moved its bucket
   bool by_id = false;      ///< it was open before, at another four-tuple
+  uint8_t behind = 0;      ///< its first packet was seen so many epochs ago
 };
 
 /// Enters a connection for classes 1, 3, 5 and 6. When there is no place the packet stays decided
@@ -86,6 +87,7 @@ Slot enter(const Subject& subject, uint64_t hash, const Decision& decision, cons
       (opening ? 0 : kMidstream) | (how.contested ? kContested : 0));
   record.reopened = how.reopened;
   record.expected = decision.expected;
+  record.behind = how.behind;
   if (record.status == ConnectionStatus::kClosing) record.seen_here = kClosedHere;
   const Inserted inserted = context.table.insert(record, hash, context.listener);
   if (how.contested && context.listener) {
@@ -363,10 +365,14 @@ Decision decide_anew(const Subject& subject, Slot slot, uint64_t hash, Context& 
   const Record noted = context.table.at(slot);
   leave(slot, context);
   const Tick opened = Wheel::is_later(noted.opened, context.now) ? context.now : noted.opened;
+  const uint32_t seen = noted.epoch - noted.behind;
+  const Beginning how{.reopened = noted.reopened != 0,
+                      .opened = opened,
+                      .behind = epochs_behind(seen, context.criteria.allocation.epoch)};
   Decision decision;
-  by_bucket(subject, hash, {noted.reopened != 0, opened}, context, decision);
+  by_bucket(subject, hash, how, context, decision);
   decision.anew = true;
-  decision.epoch = noted.epoch;
+  decision.epoch = seen;
   return decision;
 }
 

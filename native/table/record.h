@@ -1,7 +1,7 @@
 // One connection: exactly one cache line, for IPv4 and IPv6 alike. It is also the format in which
 // lists travel between nodes.
 //
-// 0     40          44       48      52      54       56       57      58          59   62     64
+// 0     40          44       48      52      54       56       57      58          59   63     64
 // | key | last_seen | opened | epoch | owner | bucket | status | flags | seen_here | *… | zero |
 #pragma once
 
@@ -64,7 +64,10 @@ struct Record {
   /// 1: its packets do not come to the worker, and last_seen may lie behind (wire/flow_bypass.h). Never
   /// travels.
   uint8_t bypassed = 0;
-  uint8_t zero[2] = {};
+  /// So many epochs before `epoch` its first packet was seen (255: or more): it waited, or was
+  /// decided anew since. The audit counts it there.
+  uint8_t behind = 0;
+  uint8_t zero = 0;
 };
 static_assert(sizeof(Record) == 64);
 static_assert(offsetof(Record, last_seen) == 40 && offsetof(Record, opened) == 44 &&
@@ -73,6 +76,12 @@ static_assert(offsetof(Record, last_seen) == 40 && offsetof(Record, opened) == 4
               offsetof(Record, flags) == 57 && offsetof(Record, seen_here) == 58);
 // Records travel as they stand in memory; a big-endian machine would need to swap them.
 static_assert(std::endian::native == std::endian::little);
+
+/// How far an epoch lies behind another, as Record::behind has it.
+inline uint8_t epochs_behind(uint32_t seen, uint32_t epoch) {
+  const uint32_t distance = epoch > seen ? epoch - seen : 0;
+  return static_cast<uint8_t>(distance < 255 ? distance : 255);
+}
 
 /// It has closed, as far as anybody can tell without having seen a packet that did it.
 inline bool is_concluded(const Record& record) {

@@ -147,6 +147,7 @@ class ConnectionTable {
   /// binds inserts only.
   void set_status(Slot slot, ConnectionStatus status, Tick now);
   void set_owner(Slot slot, uint16_t owner);
+  void set_behind(Slot slot, uint8_t epochs) { records_[slot].behind = epochs; }
   void set_bypassed(Slot slot, bool bypassed) { records_[slot].bypassed = bypassed; }
   void add_flags(Slot slot, uint8_t flags) { records_[slot].flags |= flags; }
   void clear_flags(Slot slot, uint8_t flags) {

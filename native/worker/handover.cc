@@ -161,6 +161,10 @@ bool Worker::resolve(const HeldPacket& held, Resolved& resolved) {
   Decision decision = decide_at(held.frame, subject, held.hash, to_tick(held.received_ns));
   if (decision.hold) return false;
   if (decision.packet_class == 1) audit_.take(held.epoch, held.key);
+  if (decision.by_bucket && !decision.anew && decision.slot != kNoSlot) {
+    const uint32_t epoch = criteria_.allocation.epoch;
+    table_.set_behind(decision.slot, epochs_behind(held.epoch, epoch));
+  }
   const bool opened = decision.by_bucket && is_accepted(decision.verdict);
   if (decision.lease_over) {
     counters_.drop(Drop::kLeaseOver);

@@ -194,7 +194,7 @@ TEST_CASE("lists: a record that no table can have written is refused") {
   CHECK_FALSE(refused([](Record& entry) { entry.key.family = Family::kIpv6; }));
   CHECK(refused([](Record& entry) { entry.key.zero = 1; }));
   CHECK(refused([](Record& entry) { entry.reopened = 2; }));
-  CHECK(refused([](Record& entry) { entry.zero[1] = 0x80; }));
+  CHECK(refused([](Record& entry) { entry.zero = 0x80; }));
   CHECK(refused([](Record& entry) { entry.bypassed = 1; }));
   CHECK(refused([](Record& entry) { entry.expected = 2; }));
   CHECK(refused([](Record& entry) { entry.key.source[11] = 0; }));
