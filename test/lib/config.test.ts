@@ -293,7 +293,6 @@ describe('configuration: what is refused', () => {
     ['quorum', { quorum: 'half' }],
     ['drain.then', { drain: { then: 'explode' } }],
     ['bypass', { bypass: true, role: 'gateway' }],
-    ['bypass', { bypass: true, topology: 'dispatcher' }],
     ['helpers.ftp.ports', { helpers: { ftp: { ports: [21, 21] } } }],
     ['helpers.ftp.ports[0]', { helpers: { ftp: { ports: [0] } } }],
     ['admin.http', { admin: { http: '9146' } }],

@@ -88,6 +88,7 @@ describe('dispatcher: configuration', () => {
       },
     ],
     ['dispatcher.mtu', { dispatcher: { mtu: 576 } }],
+    ['bypass', { bypass: true }],
     ['dispatcher', { topology: 'filter', node: 'n-1', dispatcher: {} }],
   ];
   for (const [path, more] of wrong) {

@@ -48,7 +48,7 @@ export class RawSender {
 
   /** Makes nodes take so many connections for established; always the same ones. */
   establish(count: number, perSecond: number): Promise<{ sent: number }> {
-    const deadlineMs = (count / Math.min(perSecond, 20_000)) * 1000 + 5_000;
+    const deadlineMs = (count / Math.min(perSecond, 10_000)) * 1000 + 5_000;
     return this.command({ do: 'establish', count, perSecond }, deadlineMs);
   }
 
