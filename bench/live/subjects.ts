@@ -1,4 +1,4 @@
-// The three ways to the servers that this room compares. Each has a laboratory of its own, wired
+// The ways to the servers that this room compares. Each has a laboratory of its own, wired
 // alike, so that all stand ready and take turns without being set up again; whoever waits has
 // nothing to do but its heartbeats.
 //

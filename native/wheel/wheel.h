@@ -26,7 +26,7 @@
 // less than the records' own cache lines would. A bit per slot says which are occupied; time jumps
 // from one occupied slot to the next, however many empty ticks lie between.
 //
-// Indexes of one slot of a higher level are asked in a row, some 100 ns each: with a timeout of
+// Indexes of one slot of a higher level are asked in a row: with a timeout of
 // 30 s most of a million connections, once in 25.6 s; with one of two hours most of them once in
 // 1.8 h. The budget is what spreads this over time; what it puts off is late by as much.
 //

@@ -25,7 +25,7 @@ namespace flowsieve {
 
 class RingBypass : public FlowBypass {
  public:
-  /// Connections that are bypassed at the same time. To end them all takes some milliseconds.
+  /// Connections that are bypassed at the same time. To end them all takes 64 calls of the kernel.
   static constexpr uint32_t kConnectionsMax = 16'384;
 
   /// `arrival` says what is let in at all. kPrivilege without CAP_BPF or root, kMissing on a kernel
