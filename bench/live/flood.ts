@@ -13,7 +13,7 @@ import { CLUSTER_IPV4, type ClusterNode } from '../../lib/cli/demo/cluster.js';
 import { hearAtMulticast } from './cluster-match.js';
 import { cpuNs, sleeps, softirqThreads } from './cpu.js';
 import { ask, command } from './programs.js';
-import { request, SOURCES, type Subject } from './subjects.js';
+import { isOurs, request, SOURCES, type Subject } from './subjects.js';
 
 /** Nothing listens there; frames of this payload have 60 bytes, 64 with the check sequence. */
 export const DISCARD = 9;
@@ -65,7 +65,7 @@ export class Foreign {
     // the node that run.ts gives no weight is foreign there.
     const node = cluster.nodes.find(({ name }) => nodes[name] === undefined);
     if (node === undefined) throw new Error('Expected a node without packets but all had some.');
-    if (subject.name.startsWith('flowsieve')) await Foreign.pinNeighbour(subject);
+    if (isOurs(subject)) await Foreign.pinNeighbour(subject);
     else await hearAtMulticast(cluster);
     const foreign = new Foreign(subject, node);
     for (const { ports } of cluster.nodes) await foreign.plug(ports.traffic, false);

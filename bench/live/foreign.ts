@@ -9,6 +9,7 @@
 import { print } from '../results.js';
 import type { Foreign, Pace } from './flood.js';
 import { inTurns, type Plan } from './plan.js';
+import { isOurs } from './subjects.js';
 
 const MODERATE = 100_000;
 
@@ -49,7 +50,7 @@ async function difference(foreign: Foreign, pace: Pace): Promise<Cost> {
 
 function noteOf({ subject }: Foreign, rounds: readonly Cost[]): string {
   if (subject.name === 'none') return 'a kernel that has no use for the packet';
-  if (!subject.name.startsWith('flowsieve')) {
+  if (!isOurs(subject)) {
     return subject.note ?? 'dropped by the rule, after connection tracking';
   }
   const inDaemon = rounds.map((one) => one.processesNs.toFixed(0)).join(', ');

@@ -56,6 +56,11 @@ export interface Making {
   readonly syncNetwork?: boolean;
 }
 
+/** Its nodes run flowsieve, in whichever way. */
+export function isOurs({ name }: Subject): boolean {
+  return name.startsWith('flowsieve');
+}
+
 type Maker = (making?: Making) => Promise<Subject>;
 
 /** Each node runs flowsieve. */

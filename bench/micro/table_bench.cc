@@ -116,15 +116,23 @@ void three_passes(ConnectionTable& table, const Key* keys, Tick now, uint32_t& f
   }
 }
 
-void table_hit_burst(benchmark::State& state) {
-  const auto table = filled(static_cast<uint32_t>(state.range(0)));
-  const auto keys = packets(0, static_cast<uint32_t>(state.range(0)));
+/// Bursts of `keys`, of which all are in the table, or none.
+void look_up(benchmark::State& state, ConnectionTable& table, const std::vector<Key>& keys,
+             bool there) {
   uint32_t found = 0;
   Tick now = 1;
-  three_passes(*table, keys.data(), now, found);
-  if (found != kBurst) return state.SkipWithError("expected every key to be found");
-  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, ++now, found); });
-  report(state, *table);
+  three_passes(table, keys.data(), now, found);
+  if (found != (there ? kBurst : 0)) {
+    return state.SkipWithError(there ? "expected every key to be found"
+                                     : "expected no key to be found");
+  }
+  each_burst(state, keys, [&](const Key* burst) { three_passes(table, burst, ++now, found); });
+  report(state, table);
+}
+
+void table_hit_burst(benchmark::State& state) {
+  const uint32_t capacity = static_cast<uint32_t>(state.range(0));
+  look_up(state, *filled(capacity), packets(0, capacity), true);
 }
 
 void table_hit_single(benchmark::State& state) {
@@ -147,36 +155,17 @@ void table_hit_single(benchmark::State& state) {
 
 void table_miss_burst(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
-  const auto table = filled(capacity);
-  const auto keys = packets(capacity, capacity);
-  uint32_t found = 0;
-  three_passes(*table, keys.data(), 1, found);
-  if (found != 0) return state.SkipWithError("expected no key to be found");
-  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, 1, found); });
-  report(state, *table);
+  look_up(state, *filled(capacity), packets(capacity, capacity), false);
 }
 
 void table_hit_churned(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
-  const auto table = churned(capacity);
-  const auto keys = packets(3 * capacity, capacity);
-  uint32_t found = 0;
-  Tick now = 1;
-  three_passes(*table, keys.data(), now, found);
-  if (found != kBurst) return state.SkipWithError("expected every key to be found");
-  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, ++now, found); });
-  report(state, *table);
+  look_up(state, *churned(capacity), packets(3 * capacity, capacity), true);
 }
 
 void table_miss_churned(benchmark::State& state) {
   const uint32_t capacity = static_cast<uint32_t>(state.range(0));
-  const auto table = churned(capacity);
-  const auto keys = packets(4 * capacity, capacity);
-  uint32_t found = 0;
-  three_passes(*table, keys.data(), 1, found);
-  if (found != 0) return state.SkipWithError("expected no key to be found");
-  each_burst(state, keys, [&](const Key* burst) { three_passes(*table, burst, 1, found); });
-  report(state, *table);
+  look_up(state, *churned(capacity), packets(4 * capacity, capacity), false);
 }
 
 /// A connection is opened while another closes: the table stays at 90 % of its capacity.

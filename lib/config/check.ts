@@ -270,11 +270,9 @@ function* checkPlaces(config: Checkable): Generator<Problem> {
 
 function* checkBypass({ bypass, topology, role }: Checkable): Generator<Problem> {
   // A dispatcher has no packets of others, and a gateway's connections run both ways.
-  if (!bypass) return;
+  if (!bypass || (topology !== 'dispatcher' && role !== 'gateway')) return;
   const received = topology === 'dispatcher' ? 'a dispatcher' : 'a gateway';
-  if (topology === 'dispatcher' || role === 'gateway') {
-    yield problem('bypass', 'a cluster of servers', received);
-  }
+  yield problem('bypass', 'a cluster of servers', received);
 }
 
 function* checkOs({ os }: Checkable): Generator<Problem> {

@@ -49,8 +49,9 @@ bool is_well_formed(const Key& key) {
 
 bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes) {
   return is_well_formed(record.key) && record.reopened <= 1 && record.expected <= 1 &&
-         (record.bypassed | record.zero) == 0 && record.status <= ConnectionStatus::kClosing &&
-         record.owner < nodes && sender_now - record.last_seen <= kTimeoutMax &&
+         (record.bypassed | record.zero) == 0 && record.behind <= record.epoch &&
+         record.status <= ConnectionStatus::kClosing && record.owner < nodes &&
+         sender_now - record.last_seen <= kTimeoutMax &&
          !Wheel::is_later(record.opened, record.last_seen);
 }
 

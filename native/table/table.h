@@ -98,7 +98,7 @@ struct Inserted {
 
 /// True when `record` could have been written by another node's table: known status, flags and
 /// family, zeros where zeros belong, IPv4 addresses mapped, an owner below `nodes`, opened <= last
-/// seen <= `sender_now`.
+/// seen <= `sender_now`, and seen first no further back than epochs go.
 bool is_well_formed(const Record& record, Tick sender_now, uint16_t nodes);
 
 class ConnectionTable {

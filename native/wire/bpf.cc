@@ -139,7 +139,6 @@ Result<Descriptor> make_map(const MapShape& shape) {
   attributes.key_size = shape.key_bytes;
   attributes.value_size = shape.value_bytes;
   attributes.max_entries = shape.entries;
-  attributes.map_flags = shape.flags;
   Descriptor map{call_bpf(BPF_MAP_CREATE, attributes)};
   if (!map.open()) return system_error("making a BPF map");
   return map;

@@ -71,7 +71,6 @@ class ExtendedAssembler {
 struct MapShape {
   bpf_map_type type = BPF_MAP_TYPE_HASH;
   uint32_t key_bytes = 0, value_bytes = 0, entries = 0;
-  uint32_t flags = 0;
 };
 
 Result<Descriptor> make_map(const MapShape& shape);

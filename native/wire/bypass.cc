@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "base/bytes.h"
 #include "packet/packet.h"
 
 namespace flowsieve {

@@ -16,6 +16,11 @@ constexpr Tick kPause = kTicksPerSecond;
 
 }  // namespace
 
+void Worker::set_bypass(FlowBypass* bypass) {
+  bypass_ = bypass;
+  bypassed_.resize(kEndedAtOnce);
+}
+
 /// A packet of another node's connection has been discarded: must the next ones come here at all?
 void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
   if (++bypass_asked_ % kEvery != 0 || decision.slot == kNoSlot || transition_) return;
@@ -24,18 +29,18 @@ void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& 
   const Record& record = table_.at(decision.slot);
   // What decides by more than the table, or whose record a plain packet could change but for the
   // time, comes here always.
-  const bool tcp = packet.flow.protocol == kTcp;
+  const uint8_t protocol = packet.flow.protocol;
   const bool plain = packet.kind == Kind::kFlow && !packet.is_fragment && !subject.watched &&
                      !subject.reversed && !subject.follower && !frame.outgoing &&
-                     (tcp || (packet.flow.protocol == kUdp && !criteria_.quic)) &&
+                     (protocol == kTcp || (protocol == kUdp && !criteria_.quic)) &&
                      (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
   const bool settled = record.status == ConnectionStatus::kEstablished && !record.bypassed &&
                        (record.seen_here & kAdopted) == 0;
   if (!plain || !settled) return;
-  const Tick timeout = options_.table.timeouts.of(record.key.protocol, record.status);
-  if (bypass_->begin(record.key, received_ns(frame), timeout)) {
-    table_.set_bypassed(decision.slot, true);
-  }
+  const Tick timeout = options_.table.timeouts.of(protocol, record.status);
+  if (!bypass_->begin(record.key, received_ns(frame), timeout)) return;
+  table_.set_bypassed(decision.slot, true);
+  bypasses_ = true;
 }
 
 /// Notes when the last packet of a bypassed connection came; the bypass goes on.
@@ -45,8 +50,9 @@ void Worker::catch_up(Slot slot) {
   if (const auto last = bypass_->last_seen_ns(record.key)) table_.touch(slot, to_tick(*last));
 }
 
+/// How many have ended. 0: there are none; then the kernel is not asked before one has begun.
 size_t Worker::end_some_bypasses() {
-  bypassed_.resize(kEndedAtOnce);
+  if (!bypasses_) return 0;
   const size_t count = bypass_->end_some(bypassed_);
   for (const Bypassed& ended : std::span(bypassed_).first(count)) {
     const Slot slot = table_.find(ended.key, table_.hash(ended.key));
@@ -54,6 +60,7 @@ size_t Worker::end_some_bypasses() {
     table_.touch(slot, to_tick(ended.last_seen_ns));
     table_.set_bypassed(slot, false);
   }
+  bypasses_ = count > 0;
   return count;
 }
 

@@ -103,7 +103,7 @@ class Worker : private ConnectionListener {
 
   /// What may keep packets away from this worker's source; null: nothing. Must outlive the worker's
   /// last turn.
-  void set_bypass(FlowBypass* bypass) { bypass_ = bypass; }
+  void set_bypass(FlowBypass* bypass);
   /// All packets come to this worker again, and the table knows when the last ones came. Before
   /// anybody asks for connections or changes who decides about them.
   void end_bypass();
@@ -332,10 +332,11 @@ class Worker : private ConnectionListener {
   Expectations* expected_ = nullptr;  // the same; null while there are none
   Told told_;
   FlowBypass* bypass_ = nullptr;
+  bool bypasses_ = false;           // some have begun and not all ended
   uint32_t bypass_asked_ = 0;       // packets that might have begun a bypass
   Tick bypass_begin_ = 0;           // none begins before
   Tick bypass_end_ = 0;             // when all that there are end, to find out which are busy still
-  std::vector<Bypassed> bypassed_;  // room
+  std::vector<Bypassed> bypassed_;  // room for those that end at once
 
   // One burst, structure of arrays: each verb walks one of them.
   std::array<Frame, kBurst> frames_;

@@ -196,6 +196,7 @@ TEST_CASE("lists: a record that no table can have written is refused") {
   CHECK(refused([](Record& entry) { entry.reopened = 2; }));
   CHECK(refused([](Record& entry) { entry.zero = 0x80; }));
   CHECK(refused([](Record& entry) { entry.bypassed = 1; }));
+  CHECK(refused([](Record& entry) { entry.behind = static_cast<uint8_t>(entry.epoch + 1); }));
   CHECK(refused([](Record& entry) { entry.expected = 2; }));
   CHECK(refused([](Record& entry) { entry.key.source[11] = 0; }));
   CHECK(refused([](Record& entry) { entry.key.destination[0] = 0x20; }));

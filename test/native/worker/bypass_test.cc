@@ -92,11 +92,21 @@ Setup short_timeouts() {
   return setup;
 }
 
-/// Another node's connection, busy until it is bypassed.
-void keep_busy(TestNode& node, PlainBypass& bypass, const TcpClient& tcp, double at) {
-  node.see(tcp.syn(), at);
-  for (int i = 0; i < 8 && !bypass.knows(tcp.key()); ++i) node.see(tcp.data(), at);
-}
+/// A node with a bypass, of which every bucket is another's.
+struct Bystander {
+  PlainBypass bypass;
+  TestNode node;
+
+  explicit Bystander(const Setup& setup = {}) : node(setup) {
+    node.worker().set_bypass(&bypass);
+    node.give_all_buckets_to(1);
+  }
+  /// A connection that is busy until it is bypassed.
+  void keep_busy(const TcpClient& tcp, double at) {
+    node.see(tcp.syn(), at);
+    for (int i = 0; i < 8 && !bypass.knows(tcp.key()); ++i) node.see(tcp.data(), at);
+  }
+};
 
 bool same(const List& one, const List& other) {
   return one.size() == other.size() &&
@@ -113,9 +123,9 @@ List sorted(List list) {
 }  // namespace
 
 TEST_CASE("bypass: of a busy connection of another node; not of an own one, nor of a silent one") {
-  TestNode node;
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
+  node.give_all_buckets_to(0);
   const TcpClient tcp;
   node.see(tcp.syn(), 1);
   for (int i = 0; i < 20; ++i) node.see(tcp.data(), 1);
@@ -123,7 +133,7 @@ TEST_CASE("bypass: of a busy connection of another node; not of an own one, nor 
 
   node.give_all_buckets_to(1);
   const TcpClient busy{.port = 41000}, silent{.port = 42000};
-  keep_busy(node, bypass, busy, 2);
+  bystander.keep_busy(busy, 2);
   node.see(silent.syn(), 2);
   CHECK(bypass.knows(busy.key()));
   CHECK(node.record(busy.key())->bypassed == 1);
@@ -131,12 +141,10 @@ TEST_CASE("bypass: of a busy connection of another node; not of an own one, nor 
 }
 
 TEST_CASE("bypass: a connection lives as long as its packets come, wherever they are discarded") {
-  TestNode node(short_timeouts());
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander(short_timeouts());
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
-  keep_busy(node, bypass, tcp, 1);
+  bystander.keep_busy(tcp, 1);
   REQUIRE(bypass.knows(tcp.key()));
   CHECK(bypass.discards(tcp.data().build(), 5));
   node.age(9);
@@ -147,12 +155,10 @@ TEST_CASE("bypass: a connection lives as long as its packets come, wherever they
 }
 
 TEST_CASE("bypass: whoever comes again after a silence is decided by when the last packet came") {
-  TestNode node(short_timeouts());
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander(short_timeouts());
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
-  keep_busy(node, bypass, tcp, 1);
+  bystander.keep_busy(tcp, 1);
   CHECK(bypass.discards(tcp.data().build(), 5));
   node.give_all_buckets_to(0);
   // Without the time of the discarded one the connection would be over, and this node's.
@@ -160,19 +166,17 @@ TEST_CASE("bypass: whoever comes again after a silence is decided by when the la
 }
 
 TEST_CASE("bypass: ends before anybody asks for connections, and with its connection's place") {
-  TestNode node;
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
-  keep_busy(node, bypass, tcp, 1);
+  bystander.keep_busy(tcp, 1);
   CHECK(bypass.discards(tcp.data().build(), 3));
   node.worker().end_bypass();
   CHECK(bypass.size() == 0);
   CHECK(node.record(tcp.key())->bypassed == 0);
   CHECK(node.record(tcp.key())->last_seen == to_tick(nanoseconds(3)));
 
-  keep_busy(node, bypass, tcp, 4);
+  bystander.keep_busy(tcp, 4);
   REQUIRE(bypass.knows(tcp.key()));
   node.see(tcp.fin(), 5);
   node.see(tcp.syn(), 6);  // reopens
@@ -183,22 +187,17 @@ TEST_CASE("bypass: of UDP flows, but where connection ids decide") {
   const auto bypassed = [](bool quic) {
     Setup setup;
     if (quic) setup.quic = shared_quic();
-    TestNode node(setup);
-    PlainBypass bypass;
-    node.worker().set_bypass(&bypass);
-    node.give_all_buckets_to(1);
-    for (int i = 0; i < 12; ++i) node.see(UdpClient().datagram(), 1);
-    return bypass.knows(UdpClient().key());
+    Bystander bystander(setup);
+    for (int i = 0; i < 12; ++i) bystander.node.see(UdpClient().datagram(), 1);
+    return bystander.bypass.knows(UdpClient().key());
   };
   CHECK(bypassed(false));
   CHECK_FALSE(bypassed(true));
 }
 
 TEST_CASE("bypass: none begins within a second after somebody asked for connections") {
-  TestNode node;
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
   node.see(tcp.syn(), 1);
   node.worker().end_bypass();
@@ -209,23 +208,19 @@ TEST_CASE("bypass: none begins within a second after somebody asked for connecti
 }
 
 TEST_CASE("bypass: none begins during a handover") {
-  TestNode node;
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
   node.prepare(all_of(0));
-  keep_busy(node, bypass, tcp, 1);
+  bystander.keep_busy(tcp, 1);
   CHECK(bypass.size() == 0);
 }
 
 TEST_CASE("bypass: ends after ten seconds, and begins anew where packets still come") {
-  TestNode node;
-  PlainBypass bypass;
-  node.worker().set_bypass(&bypass);
-  node.give_all_buckets_to(1);
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
   const TcpClient tcp;
-  keep_busy(node, bypass, tcp, 1);
+  bystander.keep_busy(tcp, 1);
   node.age(9);
   CHECK(bypass.knows(tcp.key()));
   node.age(12);
