@@ -95,6 +95,7 @@ inline constexpr bool is_malformed(Drop drop) {
   X(Discarded,          discarded,          "packets of other nodes")                                                   \
   X(DiscardedBytes,     discardedBytes,     "IP bytes of other nodes")                                                  \
   X(Bypassed,           bypassed,           "of the discarded packets, those that a program in the kernel discarded")   \
+  X(DeliveredByKernel,  deliveredByKernel,  "of the delivered packets, those that a program in the kernel delivered")   \
   X(Watched,            watched,            "packets that this node sent from a cluster address")                       \
   X(ErrorsFollowed,     errorsFollowed,     "ICMP errors that followed the connection they quote")                      \
   X(ErrorsByBucket,     errorsByBucket,     "ICMP errors of unknown connections, decided by bucket")                    \

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -65,14 +67,6 @@ Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& option
     if (!joined) return joined.error();
     memberships_.push_back(std::move(joined.value()));
   }
-  RingOptions ring_options;
-  ring_options.interface = options.interface;
-  ring_options.addresses = options.addresses;
-  ring_options.bypass = options.bypass;
-  auto rings = RingSource::open(ring_options, options.workers);
-  if (!rings) return rings.error();
-  auto watches = WatchSource::open(options.addresses, options.workers);
-  if (!watches) return watches.error();
   std::vector<std::unique_ptr<TunDelivery>> queues;
   if (!options.dispatch) {
     TunOptions tun_options{.device = options.device, .mtu = link.value().mtu};
@@ -80,6 +74,20 @@ Result<std::vector<Lane::Parts>> Engine::open_server(const EngineOptions& option
     if (!opened) return opened.error();
     queues = std::move(opened.value());
   }
+  RingOptions ring_options;
+  ring_options.interface = options.interface;
+  ring_options.addresses = options.addresses;
+  ring_options.bypass = options.bypass;
+  if (options.bypass) {
+    auto early = EarlyVerdict::open(link.value().index, if_nametoindex(options.device.c_str()));
+    // An older kernel discards what is another's, and that is worth something, too.
+    if (!early && early.error().code != ErrorCode::kMissing) return early.error();
+    if (early) ring_options.early = std::move(early.value());
+  }
+  auto rings = RingSource::open(ring_options, options.workers);
+  if (!rings) return rings.error();
+  auto watches = WatchSource::open(options.addresses, options.workers);
+  if (!watches) return watches.error();
 
   std::vector<Lane::Parts> all;
   for (uint32_t i = 0; i < options.workers; ++i) {

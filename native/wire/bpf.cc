@@ -14,6 +14,9 @@ namespace flowsieve {
 namespace {
 
 constexpr uint8_t kContext = BPF_REG_6;
+// Linux 6.6; the headers that this is built with may be older.
+constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);
+constexpr uint32_t kBefore = 8;
 
 /// bpf(2); glibc has no function for it.
 int call_bpf(bpf_cmd command, bpf_attr& attributes) {
@@ -22,6 +25,27 @@ int call_bpf(bpf_cmd command, bpf_attr& attributes) {
 
 uint64_t address_of(const void* pointer) {
   return reinterpret_cast<uintptr_t>(pointer);
+}
+
+Result<Descriptor> load_program(bpf_prog_type type, std::span<const bpf_insn> program) {
+  std::vector<char> said(1 << 16);
+  bpf_attr attributes{};
+  attributes.prog_type = type;
+  attributes.insns = address_of(program.data());
+  attributes.insn_cnt = static_cast<uint32_t>(program.size());
+  attributes.license = address_of("Apache-2.0");
+  Descriptor loaded{call_bpf(BPF_PROG_LOAD, attributes)};
+  if (loaded.open()) return loaded;
+  Error error = system_error("loading a BPF program");
+  // Once more, for what the verifier has against it.
+  attributes.log_buf = address_of(said.data());
+  attributes.log_size = static_cast<uint32_t>(said.size());
+  attributes.log_level = 1;
+  if (call_bpf(BPF_PROG_LOAD, attributes) < 0 && said[0] != 0) {
+    const std::string log = said.data();
+    error.message += " " + log.substr(log.size() - std::min<size_t>(log.size(), 300));
+  }
+  return error;
 }
 
 }  // namespace
@@ -145,24 +169,27 @@ Result<Descriptor> make_map(const MapShape& shape) {
 }
 
 Result<Descriptor> load_socket_program(std::span<const bpf_insn> program) {
-  std::vector<char> said(1 << 16);
+  return load_program(BPF_PROG_TYPE_SOCKET_FILTER, program);
+}
+
+Result<Descriptor> load_ingress_program(std::span<const bpf_insn> program) {
+  return load_program(BPF_PROG_TYPE_SCHED_CLS, program);
+}
+
+Result<Descriptor> attach_to_ingress(int program, uint32_t interface) {
   bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
-  attributes.insns = address_of(program.data());
-  attributes.insn_cnt = static_cast<uint32_t>(program.size());
-  attributes.license = address_of("Apache-2.0");
-  Descriptor loaded{call_bpf(BPF_PROG_LOAD, attributes)};
-  if (loaded.open()) return loaded;
-  Error error = system_error("loading a BPF program");
-  // Once more, for what the verifier has against it.
-  attributes.log_buf = address_of(said.data());
-  attributes.log_size = static_cast<uint32_t>(said.size());
-  attributes.log_level = 1;
-  if (call_bpf(BPF_PROG_LOAD, attributes) < 0 && said[0] != 0) {
-    const std::string log = said.data();
-    error.message += " " + log.substr(log.size() - std::min<size_t>(log.size(), 300));
+  attributes.link_create.prog_fd = static_cast<uint32_t>(program);
+  attributes.link_create.target_ifindex = interface;
+  attributes.link_create.attach_type = kTcxIngress;
+  attributes.link_create.flags = kBefore;  // before nothing in particular: first
+  Descriptor link{call_bpf(BPF_LINK_CREATE, attributes)};
+  if (link.open()) return link;
+  if (errno == EINVAL) {
+    return Error{ErrorCode::kMissing,
+                 "Expected a kernel with BPF links at an interface's ingress (Linux 6.6) but "
+                 "received another one."};
   }
-  return error;
+  return system_error("attaching a BPF program to an interface");
 }
 
 bool update_entry(int map, const void* key, const void* value) {

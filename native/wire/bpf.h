@@ -76,6 +76,11 @@ struct MapShape {
 Result<Descriptor> make_map(const MapShape& shape);
 /// Loads a program for a socket; an error has the end of what the kernel's verifier said.
 Result<Descriptor> load_socket_program(std::span<const bpf_insn> program);
+/// Loads one for an interface's ingress.
+Result<Descriptor> load_ingress_program(std::span<const bpf_insn> program);
+/// Has it run for all that comes in by this interface, before others there, for as long as the
+/// descriptor is open. kMissing before Linux 6.6.
+Result<Descriptor> attach_to_ingress(int program, uint32_t interface);
 
 /// Makes or replaces an entry; false when there is no room.
 bool update_entry(int map, const void* key, const void* value);

@@ -15,7 +15,9 @@ namespace {
 /// What the map knows of a connection. The program writes it, by these offsets.
 struct Value {
   uint64_t last_seen_ns = 0;
-  uint32_t over = 0;  ///< a packet has come that the worker must see, and it sees all since
+  uint16_t over = 0;  ///< a packet has come that the worker must see, and it sees all since
+  Bypass what = Bypass::kDiscard;
+  uint8_t zero = 0;
   Tick timeout = 0;
 };
 static_assert(sizeof(Value) == 16);
@@ -25,12 +27,18 @@ constexpr uint32_t kTaken = 256;  // entries that one call takes
 constexpr uint8_t kTelling = kTcpSyn | kTcpFin | kTcpRst;
 
 // The program's stack, from its end downwards, and its registers.
-constexpr int kKey = -40, kHeader = -80, kIpBytes = -88, kZero = -96;
+constexpr int kKey = -40, kHeader = -80, kIpBytes = -88, kIndex = -96, kNote = -104;
 constexpr int in_key(size_t field) {
   return kKey + static_cast<int>(field);
 }
 constexpr uint8_t kContext = BPF_REG_6, kTransport = BPF_REG_7, kFlags = BPF_REG_8,
                   kValue = BPF_REG_9, kFrame = BPF_REG_10;
+
+/// The maps that the program works with.
+struct Maps {
+  int flows, totals;
+  int note;  ///< -1: nothing is delivered
+};
 
 void call_with_entry(ExtendedAssembler& code, int map, int key) {
   code.load_map(BPF_REG_1, map);
@@ -138,9 +146,19 @@ void read_transport(ExtendedAssembler& code, ExtendedAssembler::Label pass) {
   }
 }
 
-void discard_known(ExtendedAssembler& code, int flows, int totals, ExtendedAssembler::Label pass,
-                   ExtendedAssembler::Label discard) {
-  const auto plain = code.label(), over = code.label();
+/// Unsays what was said of the packet before, and keeps in kNote where to say it.
+void clear_note(ExtendedAssembler& code, int note, ExtendedAssembler::Label pass) {
+  code.store_value(BPF_W, kFrame, kIndex, 0);
+  call_with_entry(code, note, kIndex);
+  code.jump_if_wide(BPF_JEQ, BPF_REG_0, 0, pass);
+  code.store_value(BPF_W, BPF_REG_0, 0, 0);
+  code.store(BPF_DW, kFrame, kNote, BPF_REG_0);
+}
+
+/// Goes on with a packet of a bypassed connection that changes nothing, and has kValue say where the
+/// connection stands; the time is in R0.
+void find_known(ExtendedAssembler& code, int flows, ExtendedAssembler::Label pass) {
+  const auto plain = code.label(), over = code.label(), known = code.label();
   call_with_entry(code, flows, kKey);
   code.jump_if_wide(BPF_JEQ, BPF_REG_0, 0, pass);
   code.copy(kValue, BPF_REG_0);
@@ -148,7 +166,7 @@ void discard_known(ExtendedAssembler& code, int flows, int totals, ExtendedAssem
   code.jump_if(BPF_JEQ, kFlags, 0, plain);
   code.jump(over);
   code.place(plain);
-  code.load(BPF_W, BPF_REG_1, kValue, offsetof(Value, over));
+  code.load(BPF_H, BPF_REG_1, kValue, offsetof(Value, over));
   code.jump_if(BPF_JNE, BPF_REG_1, 0, pass);
   // The same sum as ConnectionTable::is_over(), in the same ticks.
   code.call(BPF_FUNC_ktime_get_ns);
@@ -159,28 +177,55 @@ void discard_known(ExtendedAssembler& code, int flows, int totals, ExtendedAssem
   code.copy(BPF_REG_2, BPF_REG_0);
   code.compute(BPF_DIV, BPF_REG_2, kTickNanoseconds);
   code.jump_if_register(BPF_JGE, BPF_REG_2, BPF_REG_1, over);
+  code.jump(known);
+  code.place(over);
+  code.store_value(BPF_H, kValue, offsetof(Value, over), 1);
+  code.jump(pass);
+  code.place(known);
+}
+
+/// A packet that is kept out: its time, and the sums.
+void count_known(ExtendedAssembler& code, int totals, ExtendedAssembler::Label pass) {
   code.store(BPF_DW, kValue, offsetof(Value, last_seen_ns), BPF_REG_0);
-  code.store_value(BPF_DW, kFrame, kZero, 0);
-  call_with_entry(code, totals, kZero);
-  code.jump_if_wide(BPF_JEQ, BPF_REG_0, 0, discard);
+  code.load(BPF_B, BPF_REG_1, kValue, offsetof(Value, what));
+  code.store(BPF_W, kFrame, kIndex, BPF_REG_1);
+  call_with_entry(code, totals, kIndex);
+  code.jump_if_wide(BPF_JEQ, BPF_REG_0, 0, pass);
   code.move(BPF_REG_1, 1);
   code.add_to_memory(BPF_REG_0, 0, BPF_REG_1);
   code.load(BPF_W, BPF_REG_1, kContext, offsetof(__sk_buff, len));
   code.add_to_memory(BPF_REG_0, 8, BPF_REG_1);
   code.load(BPF_DW, BPF_REG_1, kFrame, kIpBytes);
   code.add_to_memory(BPF_REG_0, 16, BPF_REG_1);
-  code.jump(discard);
-  code.place(over);
-  code.store_value(BPF_W, kValue, offsetof(Value, over), 1);
-  code.jump(pass);
 }
 
-Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, int flows, int totals) {
+/// A tagged packet is for another device than the ingress program knows: an own one goes to the
+/// ring, another's is kept out of it and no more. The time in R0 stays.
+void check_tag(ExtendedAssembler& code, ExtendedAssembler::Label pass,
+               ExtendedAssembler::Label tagged) {
+  const auto untagged = code.label();
+  code.load(BPF_W, BPF_REG_1, kContext, offsetof(__sk_buff, vlan_present));
+  code.jump_if(BPF_JEQ, BPF_REG_1, 0, untagged);
+  code.load(BPF_B, BPF_REG_1, kValue, offsetof(Value, what));
+  code.jump_if(BPF_JEQ, BPF_REG_1, static_cast<int32_t>(Bypass::kDeliver), pass);
+  code.jump(tagged);
+  code.place(untagged);
+}
+
+void write_note(ExtendedAssembler& code) {
+  code.load(BPF_B, BPF_REG_1, kValue, offsetof(Value, what));
+  code.compute(BPF_ADD, BPF_REG_1, static_cast<int32_t>(EarlyVerdict::note_of(Bypass{})));
+  code.load(BPF_DW, BPF_REG_2, kFrame, kNote);
+  code.store(BPF_W, BPF_REG_2, 0, BPF_REG_1);
+}
+
+Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, const Maps& maps) {
   ExtendedAssembler code;
   const auto ipv4 = code.label(), ipv6 = code.label(), transport = code.label(),
-             pass = code.label(), discard = code.label();
+             tagged = code.label(), pass = code.label(), keep_out = code.label();
   code.copy(kContext, BPF_REG_1);
-  if (Status added = code.append(arrival, discard); !added) return added.error();
+  if (maps.note >= 0) clear_note(code, maps.note, pass);
+  if (Status added = code.append(arrival, keep_out); !added) return added.error();
   code.load(BPF_W, BPF_REG_0, kContext, offsetof(__sk_buff, protocol));
   code.swap(BPF_REG_0, 16);
   code.jump_if(BPF_JEQ, BPF_REG_0, ETH_P_IP, ipv4);
@@ -193,11 +238,20 @@ Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, int flows, 
   read_ipv6(code, pass);
   code.place(transport);
   read_transport(code, pass);
-  discard_known(code, flows, totals, pass, discard);
+  find_known(code, maps.flows, pass);
+  if (maps.note >= 0) {
+    check_tag(code, pass, tagged);
+    count_known(code, maps.totals, pass);
+    write_note(code);
+    code.jump(keep_out);
+    code.place(tagged);
+  }
+  count_known(code, maps.totals, pass);
+  code.jump(keep_out);
   code.place(pass);
   code.move(BPF_REG_0, kWhole);
   code.exit();
-  code.place(discard);
+  code.place(keep_out);
   code.move(BPF_REG_0, 0);
   code.exit();
   return code.finish();
@@ -205,7 +259,8 @@ Result<std::vector<bpf_insn>> bypass_program(const Program& arrival, int flows, 
 
 }  // namespace
 
-Result<std::unique_ptr<RingBypass>> RingBypass::open(const Program& arrival) {
+Result<std::unique_ptr<RingBypass>> RingBypass::open(const Program& arrival,
+                                                     std::shared_ptr<EarlyVerdict> early) {
   auto flows = make_map({.type = BPF_MAP_TYPE_HASH,
                          .key_bytes = sizeof(Key),
                          .value_bytes = sizeof(Value),
@@ -220,18 +275,23 @@ Result<std::unique_ptr<RingBypass>> RingBypass::open(const Program& arrival) {
   auto totals = make_map({.type = BPF_MAP_TYPE_ARRAY,
                           .key_bytes = sizeof(uint32_t),
                           .value_bytes = sizeof(Totals),
-                          .entries = 1});
+                          .entries = 2});
   if (!totals) return totals.error();
-  const auto program = bypass_program(arrival, flows.value().get(), totals.value().get());
+  const auto program = bypass_program(arrival, {.flows = flows.value().get(),
+                                                .totals = totals.value().get(),
+                                                .note = early ? early->note() : -1});
   if (!program) return program.error();
   auto loaded = load_socket_program(program.value());
   if (!loaded) return loaded.error();
-  return std::unique_ptr<RingBypass>(new RingBypass(
-      std::move(flows.value()), std::move(totals.value()), std::move(loaded.value())));
+  return std::unique_ptr<RingBypass>(new RingBypass(std::move(early), std::move(flows.value()),
+                                                    std::move(totals.value()),
+                                                    std::move(loaded.value())));
 }
 
-RingBypass::RingBypass(Descriptor flows, Descriptor totals, Descriptor program)
-    : flows_(std::move(flows)),
+RingBypass::RingBypass(std::shared_ptr<EarlyVerdict> early, Descriptor flows, Descriptor totals,
+                       Descriptor program)
+    : early_(std::move(early)),
+      flows_(std::move(flows)),
       totals_(std::move(totals)),
       program_(std::move(program)),
       keys_(kTaken) {}
@@ -244,8 +304,8 @@ Status RingBypass::attach(int socket) const {
   return ok_status();
 }
 
-bool RingBypass::begin(const Key& key, uint64_t last_seen_ns, Tick timeout) {
-  const Value value{.last_seen_ns = last_seen_ns, .timeout = timeout};
+bool RingBypass::begin(const Key& key, Bypass what, uint64_t last_seen_ns, Tick timeout) {
+  const Value value{.last_seen_ns = last_seen_ns, .what = what, .timeout = timeout};
   return update_entry(flows_.get(), &key, &value);
 }
 
@@ -269,18 +329,34 @@ size_t RingBypass::end_some(std::span<Bypassed> ended) {
   return count;
 }
 
-void RingBypass::collect(Counters& counters) {
-  const uint32_t first = 0;
+RingBypass::Totals RingBypass::collect(Bypass what) {
+  const auto index = static_cast<uint32_t>(what);
   Totals now;
-  if (!read_entry(totals_.get(), &first, &now)) return;
-  const uint64_t packets = now.packets - collected_.packets;
-  for (const Count count :
-       {Count::kPackets, Count::kIp, Count::kClass4, Count::kDiscarded, Count::kBypassed}) {
-    counters.add(count, packets);
+  if (!read_entry(totals_.get(), &index, &now)) return {};
+  Totals& before = collected_[index];
+  const Totals since{.packets = now.packets - before.packets,
+                     .bytes = now.bytes - before.bytes,
+                     .ip_bytes = now.ip_bytes - before.ip_bytes};
+  before = now;
+  return since;
+}
+
+void RingBypass::collect(Counters& counters) {
+  const Totals discarded = collect(Bypass::kDiscard);
+  const Totals delivered = collect(Bypass::kDeliver);
+  counters.add(Count::kClass4, discarded.packets);
+  counters.add(Count::kDiscarded, discarded.packets);
+  counters.add(Count::kDiscardedBytes, discarded.ip_bytes);
+  counters.add(Count::kClass2, delivered.packets);
+  counters.add(Count::kDelivered, delivered.packets);
+  counters.add(Count::kDeliveredBytes, delivered.ip_bytes);
+  counters.add(Count::kDeliveredByKernel, delivered.packets);
+  counters.add(Count::kBypassed, discarded.packets);
+  for (const Totals& any : {discarded, delivered}) {
+    counters.add(Count::kPackets, any.packets);
+    counters.add(Count::kIp, any.packets);
+    counters.add(Count::kBytes, any.bytes);
   }
-  counters.add(Count::kBytes, now.bytes - collected_.bytes);
-  counters.add(Count::kDiscardedBytes, now.ip_bytes - collected_.ip_bytes);
-  collected_ = now;
 }
 
 }  // namespace flowsieve

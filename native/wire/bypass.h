@@ -1,14 +1,16 @@
 // The bypass of a capture ring: an extended BPF program on its socket, in the place of the classic
-// filter, discards what belongs to another node's busy connection before the kernel copies it and
-// wakes the worker (docs/decisions/bypass.md).
+// filter, keeps out what belongs to a busy connection before the kernel copies it and wakes the
+// worker (docs/decisions/bypass.md). Another node's is thereby discarded; an own one is delivered by
+// whatever the note is for (wire/early_verdict.h).
 //
 //   classic filter -> IPv4 or IPv6, whole, TCP or UDP behind? -> its key in the map?
 //     -> SYN, FIN, RST, or later than the timeout: this bypass is over -> to the ring
-//     -> otherwise: note the time, count, discard
+//     -> own, and with a VLAN tag -> to the ring
+//     -> otherwise: note the time, count, of an own one say so, keep out
 //
 // What the program is not sure of goes to the ring: other protocols, fragments, IPv6 extension
-// headers. It looks at no lengths and checksums: a malformed packet of such a connection is
-// discarded as one that belongs to it.
+// headers. It looks at no lengths and checksums: a malformed packet of such a connection is taken
+// for one that belongs to it.
 #pragma once
 
 #include <array>
@@ -19,6 +21,7 @@
 #include "base/status.h"
 #include "count/counters.h"
 #include "wire/bpf.h"
+#include "wire/early_verdict.h"
 #include "wire/flow_bypass.h"
 
 namespace flowsieve {
@@ -28,31 +31,37 @@ class RingBypass : public FlowBypass {
   /// Connections that are bypassed at the same time. To end them all takes 64 calls of the kernel.
   static constexpr uint32_t kConnectionsMax = 16'384;
 
-  /// `arrival` says what is let in at all. kPrivilege without CAP_BPF or root, kMissing on a kernel
-  /// without what it takes (Linux 5.11).
-  static Result<std::unique_ptr<RingBypass>> open(const Program& arrival);
+  /// `arrival` says what is let in at all. Without `early` only keeps
+  /// out. kPrivilege without
+  /// CAP_BPF or root, kMissing on a kernel without what it takes (Linux 5.11).
+  static Result<std::unique_ptr<RingBypass>> open(const Program& arrival,
+                                                  std::shared_ptr<EarlyVerdict> early = {});
 
   /// In the place of the filter that the socket has.
   Status attach(int socket) const;
   int program() const { return program_.get(); }
 
-  bool begin(const Key& key, uint64_t last_seen_ns, Tick timeout) override;
+  bool delivers() const override { return early_ != nullptr; }
+  bool begin(const Key& key, Bypass what, uint64_t last_seen_ns, Tick timeout) override;
   std::optional<uint64_t> end(const Key& key) override;
   std::optional<uint64_t> last_seen_ns(const Key& key) override;
   size_t end_some(std::span<Bypassed> ended) override;
 
-  /// Adds what has been discarded since the last time to the counters, as the worker counts it.
+  /// Adds what has been bypassed since the last time to the counters, as the worker counts it.
   void collect(Counters& counters);
 
  private:
-  /// What the program has counted.
+  /// What the program has counted, of each kind of bypass.
   struct Totals {
     uint64_t packets = 0, bytes = 0, ip_bytes = 0;
   };
-  RingBypass(Descriptor flows, Descriptor totals, Descriptor program);
+  RingBypass(std::shared_ptr<EarlyVerdict> early, Descriptor flows, Descriptor totals,
+             Descriptor program);
+  Totals collect(Bypass what);
 
+  std::shared_ptr<EarlyVerdict> early_;
   Descriptor flows_, totals_, program_;
-  Totals collected_;
+  std::array<Totals, 2> collected_;
   std::vector<Key> keys_;  // room for end_some()
 };
 

@@ -101,15 +101,15 @@ Result<std::vector<std::unique_ptr<RingSource>>> RingSource::open(const RingOpti
   const Program filter = options.cluster_mac ? gateway_filter(*options.cluster_mac)
                                              : arrival_filter(options.addresses);
   for (const auto& source : sources) {
-    if (Status opened = source->open_filter(filter, options.bypass); !opened) return opened.error();
+    if (Status opened = source->open_filter(filter, options); !opened) return opened.error();
   }
   return sources;
 }
 
 /// Each ring has a bypass of its own, as each worker has a table of its own.
-Status RingSource::open_filter(const Program& arrival, bool bypass) {
-  if (!bypass) return attach_filter(socket_.get(), arrival);
-  auto opened = RingBypass::open(arrival);
+Status RingSource::open_filter(const Program& arrival, const RingOptions& options) {
+  if (!options.bypass) return attach_filter(socket_.get(), arrival);
+  auto opened = RingBypass::open(arrival, options.early);
   if (!opened) return opened.error();
   bypass_ = std::move(opened.value());
   return bypass_->attach(socket_.get());

@@ -51,8 +51,9 @@ struct RingOptions {
   /// For gateways, instead of `addresses`: only IP packets in frames to this address (and all that
   /// is not IP, and neighbour solicitations).
   std::optional<Mac> cluster_mac;
-  uint8_t ingress = 0;  ///< what frames say of the interface that they came by
-  bool bypass = false;  ///< keep busy connections of other nodes out of the ring (wire/bypass.h)
+  uint8_t ingress = 0;                  ///< what frames say of the interface that they came by
+  bool bypass = false;                  ///< keep busy connections out of the ring (wire/bypass.h)
+  std::shared_ptr<EarlyVerdict> early;  ///< with a bypass: carries out what it has decided
 };
 
 class RingSource : public Source {
@@ -86,7 +87,7 @@ class RingSource : public Source {
   RingSource(Descriptor socket, RingSlots slots, uint8_t* arena, uint8_t ingress);
   static Result<std::unique_ptr<RingSource>> open_one(const RingOptions& options,
                                                       const LinkInfo& link);
-  Status open_filter(const Program& arrival, bool bypass);
+  Status open_filter(const Program& arrival, const RingOptions& options);
   void fill(const tpacket2_hdr* slot, const Clocks& clocks, Frame& frame);
   void discard_queued(uint16_t count);
   bool read_queued(Frame& frame);

@@ -1,11 +1,13 @@
+#include <utility>
+
 #include "decide/status.h"
 #include "worker/worker.h"
 
 namespace flowsieve {
 namespace {
 
-/// One in so many packets of other nodes' connections may begin a bypass: of a busy one it soon is,
-/// and what says little costs no system call.
+/// One in so many packets of open connections may begin a bypass: of a busy one it soon is, and
+/// what says little costs no system call.
 constexpr uint32_t kEvery = 4;
 /// So long a bypass lasts at most. Then packets of those that are busy still begin it anew, and the
 /// others make room.
@@ -21,12 +23,13 @@ void Worker::set_bypass(FlowBypass* bypass) {
   bypassed_.resize(kEndedAtOnce);
 }
 
-/// A packet of another node's connection has been discarded: must the next ones come here at all?
+/// A packet of a connection has been decided: must the next ones come here at all?
 void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
+  const bool own = decision.packet_class == 2;
+  if (decision.packet_class != 4 && !(own && bypass_->delivers())) return;
   if (++bypass_asked_ % kEvery != 0 || decision.slot == kNoSlot || transition_) return;
   if (Wheel::is_later(bypass_begin_, now())) return;
   const Packet& packet = *subject.packet;
-  const Record& record = table_.at(decision.slot);
   // What decides by more than the table, or whose record a plain packet could change but for the
   // time, comes here always.
   const uint8_t protocol = packet.flow.protocol;
@@ -34,12 +37,36 @@ void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& 
                      !subject.reversed && !subject.follower && !frame.outgoing &&
                      (protocol == kTcp || (protocol == kUdp && !criteria_.quic)) &&
                      (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
-  const bool settled = record.status == ConnectionStatus::kEstablished && !record.bypassed &&
-                       (record.seen_here & kAdopted) == 0;
-  if (!plain || !settled) return;
-  const Tick timeout = options_.table.timeouts.of(protocol, record.status);
-  if (!bypass_->begin(record.key, received_ns(frame), timeout)) return;
-  table_.set_bypassed(decision.slot, true);
+  if (!plain || !may_be_bypassed(table_.at(decision.slot))) return;
+  if (own) {
+    // What this node sends ends its own entries where others have none.
+    if (criteria_.tracking == Tracking::kObserve)
+      own_bypass_ = {decision.slot, subject.key, received_ns(frame)};
+    return;
+  }
+  begin_bypass(decision.slot, Bypass::kDiscard, received_ns(frame));
+}
+
+/// After the burst, and only where it took all that had come: the kernel delivers the next one at
+/// once, and it should not pass those that still wait here.
+void Worker::bypass_own() {
+  const auto [slot, key, last_seen_ns] = std::exchange(own_bypass_, {});
+  if (frame_count_ == kBurst || !table_.is_occupied(slot)) return;
+  const Record& record = table_.at(slot);
+  if (record.key == key && record.owner == criteria_.allocation.self && may_be_bypassed(record))
+    begin_bypass(slot, Bypass::kDeliver, last_seen_ns);
+}
+
+bool Worker::may_be_bypassed(const Record& record) {
+  return record.status == ConnectionStatus::kEstablished && !record.bypassed &&
+         (record.seen_here & kAdopted) == 0;
+}
+
+void Worker::begin_bypass(Slot slot, Bypass what, uint64_t last_seen_ns) {
+  const Key& key = table_.at(slot).key;
+  const Tick timeout = options_.table.timeouts.of(key.protocol, ConnectionStatus::kEstablished);
+  if (!bypass_->begin(key, what, last_seen_ns, timeout)) return;
+  table_.set_bypassed(slot, true);
   bypasses_ = true;
 }
 

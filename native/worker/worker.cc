@@ -44,6 +44,8 @@ size_t Worker::turn(Source& source, uint64_t now_ns) {
   read_burst();
   decide_burst(source, now_ns);
   deliver_burst();
+  if (own_bypass_.slot != kNoSlot) [[unlikely]]
+    bypass_own();
   return frame_count_;
 }
 
@@ -149,7 +151,7 @@ void Worker::decide_frame(size_t i, Source& source) {
   if (trace.decision.refused) [[unlikely]]
     note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
-  if (bypass_ != nullptr && trace.decision.packet_class == 4) [[unlikely]]
+  if (bypass_ != nullptr) [[unlikely]]
     bypass(frames_[i], subjects_[i], trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) {
     queue(frames_[i], trace.packet, trace.decision);

@@ -287,6 +287,9 @@ class Worker : private ConnectionListener {
 
   // worker/bypass.cc
   void bypass(const Frame& frame, const Subject& subject, const Decision& decision);
+  void bypass_own();
+  static bool may_be_bypassed(const Record& record);
+  void begin_bypass(Slot slot, Bypass what, uint64_t last_seen_ns);
   void catch_up(Slot slot);
   size_t end_some_bypasses();
   void refresh_bypasses();
@@ -332,8 +335,14 @@ class Worker : private ConnectionListener {
   Expectations* expected_ = nullptr;  // the same; null while there are none
   Told told_;
   FlowBypass* bypass_ = nullptr;
-  bool bypasses_ = false;           // some have begun and not all ended
-  uint32_t bypass_asked_ = 0;       // packets that might have begun a bypass
+  bool bypasses_ = false;      // some have begun and not all ended
+  uint32_t bypass_asked_ = 0;  // packets that might have begun a bypass
+  /// An own connection whose bypass begins once this burst has been delivered.
+  struct OwnBypass {
+    Slot slot = kNoSlot;
+    Key key;
+    uint64_t last_seen_ns = 0;
+  } own_bypass_;
   Tick bypass_begin_ = 0;           // none begins before
   Tick bypass_end_ = 0;             // when all that there are end, to find out which are busy still
   std::vector<Bypassed> bypassed_;  // room for those that end at once

@@ -57,6 +57,11 @@ bool is_discarded(const RingBypass& bypass, const ByteVector& frame) {
   return is_discarded(bypass, {frame.data(), frame.size()});
 }
 
+bool begin(RingBypass& bypass, const Key& key, uint64_t last_seen_ns,
+           Bypass what = Bypass::kDiscard) {
+  return bypass.begin(key, what, last_seen_ns, kLong);
+}
+
 struct ByBytes {
   bool operator()(const Key& one, const Key& other) const {
     return std::memcmp(&one, &other, sizeof(Key)) < 0;
@@ -118,13 +123,13 @@ TEST_CASE(
     const ByteVector other = to_cluster(cluster).tcp(40001, 80).ack().payload(10).build();
     CHECK_FALSE(is_discarded(*bypass, data));
     const uint64_t now = monotonic_ns();
-    REQUIRE(bypass->begin(key_of(data), now, kLong));
+    REQUIRE(begin(*bypass, key_of(data), now));
     CHECK(bypass->last_seen_ns(key_of(data)) == now);
     CHECK(is_discarded(*bypass, data));
     CHECK_FALSE(is_discarded(*bypass, other));
     const ByteVector datagram = to_cluster(cluster).udp(40000, 80).build();
     CHECK_FALSE(is_discarded(*bypass, datagram));
-    REQUIRE(bypass->begin(key_of(datagram), now, kLong));
+    REQUIRE(begin(*bypass, key_of(datagram), now));
     CHECK(is_discarded(*bypass, datagram));
     const auto seen = bypass->last_seen_ns(key_of(data));
     REQUIRE(seen.has_value());
@@ -142,9 +147,9 @@ TEST_CASE(
   if (!bypass) return;
   const ByteVector data = to_cluster().tcp(40000, 80).ack().payload(10).build();
   const uint64_t ago = monotonic_ns() - 10 * kTickNanoseconds;
-  REQUIRE(bypass->begin(key_of(data), ago, 10));
+  REQUIRE(bypass->begin(key_of(data), Bypass::kDiscard, ago, 10));
   CHECK_FALSE(is_discarded(*bypass, data));
-  REQUIRE(bypass->begin(key_of(data), ago, 20));
+  REQUIRE(bypass->begin(key_of(data), Bypass::kDiscard, ago, 20));
   CHECK(is_discarded(*bypass, data));
 }
 
@@ -161,7 +166,7 @@ TEST_CASE("bypass: counts as the worker would") {
   const auto bypass = bypass_over(arrival_filter({}));
   if (!bypass) return;
   const ByteVector data = to_cluster().tcp(40000, 80).ack().payload(60).build();
-  bypass->begin(key_of(data), monotonic_ns(), kLong);
+  begin(*bypass, key_of(data), monotonic_ns());
   for (int i = 0; i < 3; ++i) CHECK(is_discarded(*bypass, data));
   Counters counters;
   bypass->collect(counters);
@@ -182,7 +187,7 @@ TEST_CASE("bypass: ends many, each once, and has room for so many") {
   for (uint32_t i = 0; i < RingBypass::kConnectionsMax + 100; ++i) {
     key.source_port = static_cast<uint16_t>(i);
     key.destination_port = static_cast<uint16_t>(i >> 16);
-    begun += bypass->begin(key, i, kLong) ? 1 : 0;
+    begun += begin(*bypass, key, i) ? 1 : 0;
   }
   CHECK(begun == RingBypass::kConnectionsMax);
   std::set<uint64_t> times;
@@ -229,7 +234,7 @@ TEST_CASE("bypass: says what the plain twin says, over all captures") {
         if (packet.kind == Kind::kFlow && packet.flow.source_port % 2 == 0 && !expected &&
             (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0) {
           plain.begin(packet.flow);
-          bypass->begin(packet.flow, monotonic_ns(), kLong);
+          begin(*bypass, packet.flow, monotonic_ns());
         }
       }
     }
@@ -255,7 +260,7 @@ TEST_CASE("bypass: says what the plain twin says, over headers that random bytes
   };
   for (const ByteVector& frame : frames) {
     plain.begin(key_of(frame));
-    bypass->begin(key_of(frame), monotonic_ns(), kLong);
+    begin(*bypass, key_of(frame), monotonic_ns());
   }
   size_t compared = 0;
   for (int i = 0; i < 20'000; ++i) {
@@ -272,7 +277,7 @@ TEST_CASE("bypass: says what the plain twin says, over headers that random bytes
     if (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst) && packet.kind == Kind::kFlow) {
       // Anew, or soon everything would be over.
       plain.begin(packet.flow);
-      bypass->begin(packet.flow, monotonic_ns(), kLong);
+      begin(*bypass, packet.flow, monotonic_ns());
     }
   }
   CHECK(compared > 5'000);

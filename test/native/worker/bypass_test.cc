@@ -1,5 +1,4 @@
-// A worker whose source keeps busy connections of other nodes away from it, beside one that sees
-// every packet: the same decisions, the same table, the same ends.
+// A worker whose source keeps busy connections away from it, beside one that sees every packet: the same decisions, the same table, the same ends.
 #include "wire/flow_bypass.h"
 
 #include <doctest/doctest.h>
@@ -28,25 +27,29 @@ class PlainBypass final : public FlowBypass {
  public:
   explicit PlainBypass(size_t most = SIZE_MAX) : most_(most) {}
 
-  /// False: the frame goes to the worker.
-  bool discards(const ByteVector& frame, double at) {
+  /// Nothing: the frame goes to the worker.
+  std::optional<Bypass> keeps_out(const ByteVector& frame, double at) {
     const auto size = static_cast<uint32_t>(frame.size());
     const Packet packet = parse({frame.data(), frame.size()}, size, LinkType::kEthernet);
     const auto found = known_.find(packet.flow);
-    if (packet.kind != Kind::kFlow || found == known_.end()) return false;
+    if (packet.kind != Kind::kFlow || found == known_.end()) return std::nullopt;
     Value& value = found->second;
     if (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) value.over = true;
     const Tick deadline = to_tick(value.last_seen_ns) + value.timeout;
     if (to_tick(nanoseconds(at)) >= deadline) value.over = true;
-    if (value.over) return false;
+    if (value.over) return std::nullopt;
     value.last_seen_ns = nanoseconds(at);
-    ++discarded;
-    return true;
+    ++(value.what == Bypass::kDeliver ? delivered : discarded);
+    return value.what;
+  }
+  bool discards(const ByteVector& frame, double at) {
+    return keeps_out(frame, at) == Bypass::kDiscard;
   }
 
-  bool begin(const Key& key, uint64_t last_seen_ns, Tick timeout) override {
+  bool delivers() const override { return may_deliver; }
+  bool begin(const Key& key, Bypass what, uint64_t last_seen_ns, Tick timeout) override {
     if (known_.size() >= most_ && known_.count(key) == 0) return false;
-    known_[key] = {last_seen_ns, timeout, false};
+    known_[key] = {last_seen_ns, timeout, what, false};
     return true;
   }
   std::optional<uint64_t> end(const Key& key) override {
@@ -71,12 +74,14 @@ class PlainBypass final : public FlowBypass {
   bool knows(const Key& key) const { return known_.count(key) > 0; }
   size_t size() const { return known_.size(); }
 
-  size_t discarded = 0;
+  bool may_deliver = true;
+  size_t discarded = 0, delivered = 0;
 
  private:
   struct Value {
     uint64_t last_seen_ns;
     Tick timeout;
+    Bypass what;
     bool over;
   };
   std::map<Key, Value, ByBytes> known_;
@@ -122,14 +127,14 @@ List sorted(List list) {
 
 }  // namespace
 
-TEST_CASE("bypass: of a busy connection of another node; not of an own one, nor of a silent one") {
+TEST_CASE("bypass: of a busy connection, another node's or an own one; not of a silent one") {
   Bystander bystander;
   auto& [bypass, node] = bystander;
   node.give_all_buckets_to(0);
-  const TcpClient tcp;
-  node.see(tcp.syn(), 1);
-  for (int i = 0; i < 20; ++i) node.see(tcp.data(), 1);
-  CHECK(bypass.size() == 0);
+  const TcpClient own;
+  bystander.keep_busy(own, 1);
+  CHECK(bypass.knows(own.key()));
+  CHECK(bypass.keeps_out(own.data().build(), 1) == Bypass::kDeliver);
 
   node.give_all_buckets_to(1);
   const TcpClient busy{.port = 41000}, silent{.port = 42000};
@@ -183,6 +188,39 @@ TEST_CASE("bypass: ends before anybody asks for connections, and with its connec
   CHECK_FALSE(bypass.knows(tcp.key()));
 }
 
+TEST_CASE("bypass: of own connections only where somebody delivers them, and all nodes know them") {
+  const auto bypassed = [](bool may_deliver, Tracking tracking) {
+    Setup setup;
+    setup.tracking = tracking;
+    Bystander bystander(setup);
+    bystander.bypass.may_deliver = may_deliver;
+    bystander.node.give_all_buckets_to(0);
+    bystander.keep_busy(TcpClient(), 1);
+    return bystander.bypass.knows(TcpClient().key());
+  };
+  CHECK(bypassed(true, Tracking::kObserve));
+  CHECK_FALSE(bypassed(false, Tracking::kObserve));
+  CHECK_FALSE(bypassed(true, Tracking::kOwn));
+}
+
+TEST_CASE(
+    "bypass: of an own connection begins after its burst, and only if that was all there was") {
+  const TcpClient tcp;
+  const auto bypassed = [&](const std::vector<ByteVector>& burst) {
+    Bystander bystander;
+    bystander.node.give_all_buckets_to(0);
+    bystander.node.see(tcp.syn(), 1);
+    for (int i = 0; i < 3; ++i) bystander.node.see(tcp.data(), 1);
+    REQUIRE_FALSE(bystander.bypass.knows(tcp.key()));
+    bystander.node.see_burst(burst, 1);
+    return bystander.bypass.knows(tcp.key());
+  };
+  const ByteVector data = tcp.data().build();
+  CHECK(bypassed({data, data}));
+  CHECK_FALSE(bypassed(std::vector<ByteVector>(kBurst, data)));
+  CHECK_FALSE(bypassed({data, tcp.fin().build()}));
+}
+
 TEST_CASE("bypass: of UDP flows, but where connection ids decide") {
   const auto bypassed = [](bool quic) {
     Setup setup;
@@ -230,7 +268,7 @@ TEST_CASE("bypass: ends after ten seconds, and begins anew where packets still c
 }
 
 TEST_CASE("bypass: decides and remembers what a worker does that sees everything") {
-  size_t discarded = 0;
+  size_t discarded = 0, delivered = 0;
   for (uint32_t seed = 1; seed <= 120; ++seed) {
     std::mt19937 random(seed);
     TestNode plain(short_timeouts()), bypassing(short_timeouts());
@@ -256,9 +294,10 @@ TEST_CASE("bypass: decides and remembers what a worker does that sees everything
       const ByteVector bytes =
           below(3) == 0 ? UdpClient{.port = tcp.port}.datagram().build() : frame.build();
       const Trace expected = plain.see(bytes, at);
-      if (bypass.discards(bytes, at)) {
-        CHECK(expected.decision.verdict == Verdict::kDiscard);
-        CHECK(expected.decision.packet_class == 4);
+      if (const auto what = bypass.keeps_out(bytes, at)) {
+        const bool own = *what == Bypass::kDeliver;
+        CHECK(expected.decision.verdict == (own ? Verdict::kDeliver : Verdict::kDiscard));
+        CHECK(expected.decision.packet_class == (own ? 2 : 4));
         bypassing.age(at);
       } else {
         const Trace trace = bypassing.see(bytes, at);
@@ -273,6 +312,8 @@ TEST_CASE("bypass: decides and remembers what a worker does that sees everything
     }
     CHECK(bypassing.worker().table().check_invariants() == "");
     discarded += bypass.discarded;
+    delivered += bypass.delivered;
   }
   CHECK(discarded > 400);
+  CHECK(delivered > 200);
 }
