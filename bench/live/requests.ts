@@ -8,8 +8,8 @@
 //   live/latency                 one request at a time on one connection
 import { print } from '../results.js';
 import { cpuNs } from './cpu.js';
-import { inTurns, type Plan } from './plan.js';
-import { type Order, request, type Served, type Subject } from './subjects.js';
+import type { Plan } from './plan.js';
+import { type Named, type Order, request, type Served, type Subject } from './subjects.js';
 
 const CONNECTIONS = [1, 64, 512];
 
@@ -28,15 +28,27 @@ const LOADS = (['request', 'connection'] as const).flatMap((each) =>
 /** The names of all rates. */
 export const REQUESTS: readonly string[] = LOADS.map(({ name }) => name);
 
-/** Measures and prints all of it. */
-export async function measureRequests(subjects: readonly Subject[], plan: Plan): Promise<void> {
+/** The load whose requests are timed one by one: one at a time on an open connection. */
+const TIMED = 'live/requests/keepalive/1';
+
+/** What was measured in one round, by the name of the rate. */
+export type Requests = ReadonlyMap<string, Round>;
+
+/** Measures what is wanted of it, once. */
+export async function measureRequests(subject: Subject, plan: Plan): Promise<Requests> {
+  const measured = new Map<string, Round>();
   for (const { name, each, connections } of LOADS) {
-    // One at a time on an open connection is the latency as well.
-    const timed = each === 'request' && connections === 1;
-    if (!plan.wanted(name) && !(timed && plan.wanted('live/latency'))) continue;
-    const order = { connections, each, seconds: plan.seconds };
-    const all = await inTurns(subjects, plan.rounds, (subject) => load(subject, order));
-    for (const [subject, rounds] of all) printRounds(name, subject, rounds, timed);
+    if (!plan.wanted(name) && !(name === TIMED && plan.wanted('live/latency'))) continue;
+    measured.set(name, await load(subject, { connections, each, seconds: plan.seconds }));
+  }
+  return measured;
+}
+
+/** Prints what was measured of one subject in all rounds. */
+export function printRequests(subject: Named, all: readonly Requests[]): void {
+  for (const { name } of LOADS) {
+    const rounds = all.flatMap((measured) => measured.get(name) ?? []);
+    if (rounds.length > 0) printRounds(name, subject, rounds);
   }
 }
 
@@ -47,19 +59,19 @@ async function load(subject: Subject, order: Order): Promise<Round> {
   return { ...served, cpuNsEach: spent / served.total };
 }
 
-function printRounds(name: string, subject: Subject, rounds: readonly Round[], timed: boolean) {
+function printRounds(name: string, subject: Named, rounds: readonly Round[]) {
   const of = subject.name;
   const figure = (under: string, unit: string, value: (round: Round) => number): void =>
     print({ name: under, of, unit, values: rounds.map(value), note: noteOf(subject, rounds) });
   figure(name, '1/s', (round) => round.answered / round.seconds);
   figure(`${name}/cpu`, 'us', (round) => round.cpuNsEach / 1e3);
-  if (!timed) return;
+  if (name !== TIMED) return;
   figure('live/latency', 'us', (round) => round.medianNs / 1e3);
   figure('live/latency/p99', 'us', (round) => round.p99Ns / 1e3);
 }
 
 /** Who answered, what failed, and the slowest if it waited for a retransmission. */
-function noteOf({ note }: Subject, rounds: readonly Round[]): string {
+function noteOf({ note }: Named, rounds: readonly Round[]): string {
   const shares = Object.entries(sum(rounds.map((round) => round.nodes)));
   const answered = `answered ${shares.map(([node, count]) => `${node} ${count}`).join(', ')}`;
   const failed = Object.entries(sum(rounds.map((round) => round.failures)));

@@ -18,40 +18,71 @@ import {
   privateNamespacesMissing,
 } from '../../lib/cli/demo/private.js';
 import { print } from '../results.js';
-import { measureBulk } from './bulk.js';
+import { BULK, measureBulk, printBulk } from './bulk.js';
 import { measureCapture } from './capture.js';
 import { softirqsUncharged } from './cpu.js';
 import { Foreign } from './flood.js';
 import { measureForeign } from './foreign.js';
-import { type Plan, planOf } from './plan.js';
+import { inTurns, type Plan, planOf } from './plan.js';
 import { buildPrograms } from './programs.js';
-import { measureRequests, REQUESTS } from './requests.js';
+import { measureRequests, printRequests, REQUESTS } from './requests.js';
 import { measureStart, START } from './start.js';
-import { makeBypass, makeFlowsieve, makeKernelRules, makeNone, type Subject } from './subjects.js';
+import {
+  type Maker,
+  makeBypass,
+  makeFlowsieve,
+  makeKernelRules,
+  makeNone,
+  type Subject,
+} from './subjects.js';
 
 // Names of figures by which one sees whether a part of the room is wanted.
-const TRAFFIC = [...REQUESTS, 'live/latency', 'live/bulk/download', 'live/bulk/upload'];
+const TRAFFIC = [...REQUESTS, 'live/latency', ...BULK];
 const OTHERS = ['live/foreign', 'live/foreign/unpaced', 'live/capture'];
 
 /** Makes subjects, works with them and takes them down, whatever happens. */
-async function withSubjects(
+async function withSubjects<Result>(
   makers: readonly (() => Promise<Subject>)[],
-  work: (subjects: readonly Subject[]) => Promise<void>,
-): Promise<void> {
+  work: (subjects: readonly Subject[]) => Promise<Result>,
+): Promise<Result> {
   const subjects: Subject[] = [];
   try {
     for (const make of makers) subjects.push(await make());
-    await work(subjects);
+    return await work(subjects);
   } finally {
     for (const { cluster } of subjects) await cluster.lab.close();
   }
 }
 
-function measureTraffic(plan: Plan): Promise<void> {
-  return withSubjects([makeFlowsieve, makeBypass, makeKernelRules, makeNone], async (subjects) => {
-    await measureRequests(subjects, plan);
-    await measureBulk(subjects, plan);
-  });
+/**
+ * Each subject is alone while it is measured, and made anew for every round: what daemons do
+ * that only wait would be missing to the others, which have none.
+ */
+async function measureTraffic(plan: Plan): Promise<void> {
+  const makers: readonly Maker[] = [makeFlowsieve, makeBypass, makeKernelRules, makeNone];
+  const all = await inTurns(makers, plan.rounds, (make) =>
+    withSubjects([make], async ([subject]) => {
+      const { name, note } = subject as Subject;
+      const requests = await measureRequests(subject as Subject, plan);
+      return {
+        subject: { name, note },
+        requests,
+        bulk: await measureBulk(subject as Subject, plan),
+      };
+    }),
+  );
+  for (const rounds of all.values()) {
+    const subject = rounds[0]?.subject;
+    if (subject === undefined) continue;
+    printRequests(
+      subject,
+      rounds.map(({ requests }) => requests),
+    );
+    printBulk(
+      subject,
+      rounds.map(({ bulk }) => bulk),
+    );
+  }
 }
 
 function measureOthersPackets(plan: Plan): Promise<void> {

@@ -1,6 +1,5 @@
 // The ways to the servers that this room compares. Each has a laboratory of its own, wired
-// alike, so that all stand ready and take turns without being set up again; whoever waits has
-// nothing to do but its heartbeats.
+// alike.
 //
 // Daemons run ahead of servers and clients (`nice`), as in the demo: nodes do not compete with their
 // clients for processors anywhere else.
@@ -18,10 +17,14 @@ export const SOURCES: readonly string[] = Array.from(
   (_, i) => `192.0.2.${130 + i}`,
 );
 
-/** One way, ready to be used. */
-export interface Subject {
+/** What is said of a way. */
+export interface Named {
   readonly name: string;
   readonly note: string | undefined;
+}
+
+/** One way, ready to be used. */
+export interface Subject extends Named {
   readonly cluster: Cluster;
   /** Servers and daemons. */
   readonly pids: readonly number[];
@@ -61,13 +64,13 @@ export function isOurs({ name }: Subject): boolean {
   return name.startsWith('flowsieve');
 }
 
-type Maker = (making?: Making) => Promise<Subject>;
+export type Maker = (making?: Making) => Promise<Subject>;
 
 /** Each node runs flowsieve. */
 export const makeFlowsieve: Maker = (making = {}) =>
   make('flowsieve', making, (cluster) => startNodes(cluster, making));
 
-/** The same, with a program in each kernel that discards what is another node's. */
+/** The same, with programs in each kernel for the packets of busy connections. */
 export const makeBypass: Maker = (making = {}) =>
   make('flowsieve, bypass', making, (cluster) => startNodes(cluster, making, { bypass: true }));
 

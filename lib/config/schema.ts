@@ -373,7 +373,7 @@ export const configurationSchema = z.strictObject({
   fragments: fragments.prefault({}),
   workers: integer(1, 64, 'worker threads, each with its own ring and tables').default(1),
   bypass: flag(
-    'a program in the kernel (BPF) discards packets of busy connections of other nodes (TCP, UDP), which then wake no worker; takes Linux 5.11 and root or CAP_BPF',
+    'programs in the kernel (BPF) discard packets of busy connections of other nodes (TCP, UDP) and deliver those of own ones, which then wake no worker; takes root, or CAP_BPF and CAP_NET_ADMIN, and Linux 6.6 (5.11: discards alone)',
   ).default(false),
   secret: z
     .strictObject({

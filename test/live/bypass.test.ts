@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { assertUndisturbed, ownersNow, Traffic } from './account.js';
-import { kill, others } from './faults.js';
+import { kill, others, pause } from './faults.js';
 import { bucketsOf, liveCluster, namesOf, nodeOf, note, type Status, stateOf } from './support.js';
 
-// A cluster whose kernels discard what belongs to busy connections of other nodes: whatever becomes
-// of the cluster, it must be as if every node had seen every packet.
+// A cluster whose kernels deliver and discard what belongs to busy connections: whatever becomes of the
+// cluster, it must be as if every node had seen every packet.
 
 const PLANNED_MS = 100;
 const FAILURE_MS = 1_000;
@@ -19,8 +19,10 @@ describe('a cluster of four with a bypass', () => {
 
   const bypassed = (statuses: readonly Status[]): number[] =>
     statuses.map(({ counters }) => counters.bypassed ?? 0);
+  const delivered = (statuses: readonly Status[]): number[] =>
+    statuses.map(({ counters }) => counters.deliveredByKernel ?? 0);
 
-  it('lets the kernel of every node discard, and counts it', async function () {
+  it('lets the kernel of every node deliver and discard, and counts it', async function () {
     this.timeout(60_000);
     const { cluster } = live();
     const traffic = await Traffic.start(live());
@@ -31,12 +33,14 @@ describe('a cluster of four with a bypass', () => {
       slowestMs: PLANNED_MS,
     });
     const statuses = await cluster.statuses();
-    const shares = bypassed(statuses).map((count, i) => {
-      const { discarded = 1 } = statuses[i]?.counters ?? {};
-      return count / discarded;
-    });
-    note(`of what each discarded, by the kernel: ${shares.map((s) => s.toFixed(2)).join(', ')}`);
-    assert.ok(shares.every((share) => share > 0.2));
+    for (const [what, counts] of [
+      ['discarded', bypassed(statuses)],
+      ['delivered', delivered(statuses)],
+    ] as const) {
+      const shares = counts.map((count, i) => count / (statuses[i]?.counters[what] ?? 1));
+      note(`of what each ${what}, by the kernel: ${shares.map((s) => s.toFixed(2)).join(', ')}`);
+      assert.ok(shares.every((share) => share > 0.2));
+    }
   });
 
   it('breaks nothing when a node joins, and one drains and resumes', async function () {
@@ -59,6 +63,27 @@ describe('a cluster of four with a bypass', () => {
       living: namesOf(cluster.nodes),
       slowestMs: PLANNED_MS,
     });
+  });
+
+  it('breaks nothing at the others when a node is stopped for a while', async function () {
+    this.timeout(60_000);
+    const { cluster } = live();
+    const victim = nodeOf(cluster, 'node-1');
+    const owner = await ownersNow(live());
+    const traffic = await Traffic.start(live());
+    await traffic.flow(4_000);
+    const before = delivered(await cluster.statuses());
+    const at = Date.now();
+    await pause(victim, 5_000);
+    await cluster.agreed('node-1 with buckets', (status) => bucketsOf(status, 'node-1') === 64);
+    await traffic.flow(1_000);
+    const account = await traffic.stop();
+    assertUndisturbed('SIGSTOP for 5 s', account, {
+      living: namesOf(others(cluster, victim)),
+      slowestMs: FAILURE_MS,
+      excused: (one) => one.at <= at && owner(one) === victim.name,
+    });
+    assert.ok(before.every((count) => count > 0));
   });
 
   it('breaks nothing at the others when a node is killed, and resets its clients', async function () {
