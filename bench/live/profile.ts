@@ -33,20 +33,44 @@ type Rule = readonly [part: string, thread: RegExp, frame: RegExp];
  * function, or else the next one outwards, and so on.
  */
 const RULES: readonly Rule[] = [
-  ['worker: waiting and being woken', /^flowsieve-\d/, /^(__poll|do_sys_poll|__nanosleep|.*nanosleep)$/],
+  [
+    'worker: waiting and being woken',
+    /^flowsieve-\d/,
+    /^(__poll|do_sys_poll|__nanosleep|.*nanosleep)$/,
+  ],
   ['stack behind the delivery device', /^flowsieve-\d/, /^(netif_receive_skb|process_backlog)$/],
   ['worker: delivery', /^flowsieve-\d/, /deliver|^tun_|writev/i],
   ['worker: reading, deciding, aging', /^flowsieve-\d/, /^flowsieve::|Lane::run/],
   ['daemon: JavaScript', /^(node|flowsieve-beat)/, /./],
   ['packet sockets: waking a worker', /./, /^(sock_def_readable|tpacket_.*wake.*)$/],
-  ['ingress program, and sending on', /./, /^(tcf?x_run|sch_handle_ingress|skb_do_redirect|__bpf_redirect.*|bpf_redirect.*)$/],
-  ['packet sockets: filter, program, copy', /./, /^(tpacket_rcv|packet_rcv.*|packet_rcv_fanout|dev_queue_xmit_nit)$/],
+  [
+    'ingress program, and sending on',
+    /./,
+    /^(tcf?x_run|sch_handle_ingress|skb_do_redirect|__bpf_redirect.*|bpf_redirect.*)$/,
+  ],
+  [
+    'packet sockets: filter, program, copy',
+    /./,
+    /^(tpacket_rcv|packet_rcv.*|packet_rcv_fanout|dev_queue_xmit_nit)$/,
+  ],
   ['transport and sockets', /./, /^(tcp_v[46]_rcv|udp_rcv|udpv6_rcv|tcp_v[46]_do_rcv)$/],
   ['cable and switch', /./, /^(br_.*|veth_.*|netif_rx.*|dev_hard_start_xmit|__dev_queue_xmit)$/],
-  ['IP: routes, filter rules', /./, /^(ip_rcv.*|ip_local_.*|ip_list_rcv|ip6_.*|ipv6_rcv|nf_hook_slow|nf_ingress|ip_sabotage_in)$/],
-  ['sending: TCP, UDP and IP', /./, /^(tcp_write_xmit|__tcp_transmit_skb|udp_send.*|ip_send_skb|ip_output|tcp_sendmsg.*)$/],
+  [
+    'IP: routes, filter rules',
+    /./,
+    /^(ip_rcv.*|ip_local_.*|ip_list_rcv|ip6_.*|ipv6_rcv|nf_hook_slow|nf_ingress|ip_sabotage_in)$/,
+  ],
+  [
+    'sending: TCP, UDP and IP',
+    /./,
+    /^(tcp_write_xmit|__tcp_transmit_skb|udp_send.*|ip_send_skb|ip_output|tcp_sendmsg.*)$/,
+  ],
   ['interrupts: the rest', /./, /^(handle_softirqs|net_rx_action|__irq_exit_rcu)$/],
-  ['applications and system calls', /./, /^(do_syscall_64|entry_SYSCALL_64.*|main|__libc_start_call_main|start_thread)$/],
+  [
+    'applications and system calls',
+    /./,
+    /^(do_syscall_64|entry_SYSCALL_64.*|main|__libc_start_call_main|start_thread)$/,
+  ],
 ];
 
 function partOf({ thread, chain }: Sample): string {
@@ -68,7 +92,10 @@ async function profile(directory: string, work: () => Promise<unknown>): Promise
   perf.kill('SIGINT');
   await ended;
   const script = ['script', '-i', file, '-F', 'comm,ip,sym'];
-  const text = execFileSync('perf', script, { maxBuffer: 2 ** 30, stdio: ['ignore', 'pipe', 'ignore'] });
+  const text = execFileSync('perf', script, {
+    maxBuffer: 2 ** 30,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   rmSync(file);
   return [...samplesOf(text.toString())].filter(({ thread }) => thread !== 'swapper');
 }

@@ -6,15 +6,14 @@
 namespace flowsieve {
 namespace {
 
-/// One in so many packets of open connections may begin a bypass: of a busy one it soon is, and
-/// what says little costs no system call.
-constexpr uint32_t kEvery = 4;
 /// So long a bypass lasts at most. Then packets of those that are busy still begin it anew, and the
 /// others make room.
 constexpr Tick kLasts = 10 * kTicksPerSecond;
 constexpr size_t kEndedAtOnce = 256;
 /// After somebody has asked for them all. Where that is often, there is nothing to end then.
 constexpr Tick kPause = kTicksPerSecond;
+/// Without room none begins for so long: each attempt is a system call.
+constexpr Tick kFull = 1;
 
 }  // namespace
 
@@ -27,8 +26,7 @@ void Worker::set_bypass(FlowBypass* bypass) {
 void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
   const bool own = decision.packet_class == 2;
   if (decision.packet_class != 4 && !(own && bypass_->delivers())) return;
-  if (++bypass_asked_ % kEvery != 0 || decision.slot == kNoSlot || transition_) return;
-  if (Wheel::is_later(bypass_begin_, now())) return;
+  if (decision.slot == kNoSlot || transition_ || Wheel::is_later(bypass_begin_, now())) return;
   const Packet& packet = *subject.packet;
   // What decides by more than the table, or whose record a plain packet could change but for the
   // time, comes here always.
@@ -65,7 +63,10 @@ bool Worker::may_be_bypassed(const Record& record) {
 void Worker::begin_bypass(Slot slot, Bypass what, uint64_t last_seen_ns) {
   const Key& key = table_.at(slot).key;
   const Tick timeout = options_.table.timeouts.of(key.protocol, ConnectionStatus::kEstablished);
-  if (!bypass_->begin(key, what, last_seen_ns, timeout)) return;
+  if (!bypass_->begin(key, what, last_seen_ns, timeout)) {
+    bypass_begin_ = now() + kFull;
+    return;
+  }
   table_.set_bypassed(slot, true);
   bypasses_ = true;
 }

@@ -335,8 +335,7 @@ class Worker : private ConnectionListener {
   Expectations* expected_ = nullptr;  // the same; null while there are none
   Told told_;
   FlowBypass* bypass_ = nullptr;
-  bool bypasses_ = false;      // some have begun and not all ended
-  uint32_t bypass_asked_ = 0;  // packets that might have begun a bypass
+  bool bypasses_ = false;  // some have begun and not all ended
   /// An own connection whose bypass begins once this burst has been delivered.
   struct OwnBypass {
     Slot slot = kNoSlot;
