@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Child } from '../../lib/cli/demo/child.js';
 import type { ClusterStatus } from '../../lib/node/types.js';
 import {
   bucketsOf,
@@ -32,12 +33,15 @@ interface Transferred {
 
 type Mode = 'passive' | 'active';
 
-async function startServers({ lab, cluster }: Live): Promise<void> {
+async function startServers({ lab, cluster }: Live): Promise<Child[]> {
+  const servers: Child[] = [];
   for (const { name } of cluster.nodes) {
     const folder = join(lab.directory, `${name}.ftp`);
     const server = lab.spawn(name, [PYTHON, SERVER, name, folder]);
+    servers.push(server);
     await server.line((line) => line === 'listening', 20_000);
   }
+  return servers;
 }
 
 async function transfer(
@@ -75,9 +79,19 @@ describe('FTP with the helper', () => {
     sections: { helpers: { ftp: { ports: [21] } } },
   });
 
+  let servers: readonly Child[] = [];
+
   before(async function () {
     this.timeout(60_000);
-    await startServers(live());
+    servers = await startServers(live());
+  });
+
+  afterEach(function () {
+    if (this.currentTest?.state !== 'failed') return;
+    for (const { stderr } of servers) {
+      const wrong = stderr.filter((line) => !line.startsWith('[I '));
+      for (const line of wrong.slice(-20)) console.log(`        a server: ${line}`);
+    }
   });
 
   const served = new Set<string>();
