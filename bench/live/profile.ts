@@ -1,12 +1,12 @@
-// Where the time of a packet goes: shares of the processors' time, by the kernel's call chains.
+// Where the time of a packet goes, by the kernel's call chains: processors' time in each part of the
+// way, for each foreign packet at a moderate pace, and for each request on one of 64 connections, whose
+// packets are own ones at one node and foreign ones at the two others; each with and without a bypass.
 //
 //   node dist/bench/live/profile.js
 //
-// Takes perf (Debian: linux-perf) and root. Prints two Markdown tables, each with and without a
-// bypass: of a foreign packet at a moderate pace, and of a request on one of 64 connections, whose
-// packets are own ones at one node and foreign ones at the two others. All that the machine does
-// is in them, so compare within a column; the profile itself takes time, too, so take rates and
-// costs from run.ts.
+// Takes perf (Debian: linux-perf) and root. Prints two Markdown tables. All that the machine does is
+// in them, also what daemons do without packets, and the profile takes time itself: take rates and costs
+// from run.ts.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -17,6 +17,8 @@ import { buildPrograms } from './programs.js';
 import { makeBypass, makeFlowsieve, request, type Subject } from './subjects.js';
 
 const SECONDS = 6;
+/** Samples of each processor in a second. */
+const HERTZ = 1500;
 const FOREIGN = { packets: 100_000 * SECONDS, rate: 100_000 };
 const REQUESTS = { connections: 64, each: 'request', seconds: SECONDS } as const;
 
@@ -25,6 +27,8 @@ interface Sample {
   readonly thread: string;
   readonly chain: readonly string[];
 }
+
+type Costs = ReadonlyMap<string, number>;
 
 type Rule = readonly [part: string, thread: RegExp, frame: RegExp];
 
@@ -42,12 +46,7 @@ const RULES: readonly Rule[] = [
   ['worker: delivery', /^flowsieve-\d/, /deliver|^tun_|writev/i],
   ['worker: reading, deciding, aging', /^flowsieve-\d/, /^flowsieve::|Lane::run/],
   ['daemon: JavaScript', /^(node|flowsieve-beat)/, /./],
-  ['packet sockets: waking a worker', /./, /^(sock_def_readable|tpacket_.*wake.*)$/],
-  [
-    'ingress program, and sending on',
-    /./,
-    /^(tcf?x_run|sch_handle_ingress|skb_do_redirect|__bpf_redirect.*|bpf_redirect.*)$/,
-  ],
+  ['reception, ingress program, sending on', /./, /^(__netif_receive_skb_core.*|skb_do_redirect)$/],
   [
     'packet sockets: filter, program, copy',
     /./,
@@ -73,7 +72,11 @@ const RULES: readonly Rule[] = [
   ],
 ];
 
+const WAKING = 'packet sockets: waking a worker';
+
 function partOf({ thread, chain }: Sample): string {
+  // Sockets of applications wake in the same way.
+  if (chain.includes('sock_def_readable') && chain.includes('tpacket_rcv')) return WAKING;
   const rules = RULES.filter(([, threads]) => threads.test(thread));
   for (const called of chain) {
     const rule = rules.find(([, , frame]) => frame.test(called));
@@ -83,12 +86,12 @@ function partOf({ thread, chain }: Sample): string {
 }
 
 /** Samples of all processors while `work` goes on, without those in which one was idle. */
-async function profile(directory: string, work: () => Promise<unknown>): Promise<Sample[]> {
-  const file = join(directory, 'perf.data');
-  const options = ['record', '-q', '-a', '-g', '-F', '1500', '-e', 'cpu-clock', '-o', file];
+async function profile<Result>(subject: Subject, work: () => Promise<Result>) {
+  const file = join(subject.cluster.lab.directory, 'perf.data');
+  const options = ['record', '-q', '-a', '-g', '-F', String(HERTZ), '-e', 'cpu-clock', '-o', file];
   const perf = spawn('perf', options, { stdio: 'ignore' });
   const ended = once(perf, 'exit');
-  await work();
+  const result = await work();
   perf.kill('SIGINT');
   await ended;
   const script = ['script', '-i', file, '-F', 'comm,ip,sym'];
@@ -97,7 +100,8 @@ async function profile(directory: string, work: () => Promise<unknown>): Promise
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   rmSync(file);
-  return [...samplesOf(text.toString())].filter(({ thread }) => thread !== 'swapper');
+  const samples = [...samplesOf(text.toString())].filter(({ thread }) => thread !== 'swapper');
+  return { samples, result };
 }
 
 function* samplesOf(text: string): Generator<Sample> {
@@ -108,22 +112,22 @@ function* samplesOf(text: string): Generator<Sample> {
   }
 }
 
-function sharesOf(samples: readonly Sample[]): Map<string, number> {
-  const shares = new Map<string, number>();
+/** Nanoseconds in each part for each of `count` packets or requests. */
+function costsOf(samples: readonly Sample[], count: number): Costs {
+  const costs = new Map<string, number>();
   for (const sample of samples) {
     const part = partOf(sample);
-    shares.set(part, (shares.get(part) ?? 0) + 1 / samples.length);
+    costs.set(part, (costs.get(part) ?? 0) + 1e9 / HERTZ / count);
   }
-  return shares;
+  return costs;
 }
 
-function printTable(title: string, columns: Readonly<Record<string, Map<string, number>>>): void {
+function printTable(title: string, columns: Readonly<Record<string, Costs>>): void {
   console.log(`| ${[title, ...Object.keys(columns)].join(' | ')} |`);
   console.log(`|---${'|---:'.repeat(Object.keys(columns).length)}|`);
-  for (const part of [...new Set(RULES.map(([name]) => name)), 'not attributed']) {
-    const shares = Object.values(columns).map((shares) => 100 * (shares.get(part) ?? 0));
-    if (shares.every((share) => share < 0.5)) continue;
-    console.log(`| ${[part, ...shares.map((share) => `${share.toFixed(1)} %`)].join(' | ')} |`);
+  for (const part of [WAKING, ...new Set(RULES.map(([name]) => name)), 'not attributed']) {
+    const row = Object.values(columns).map((costs) => (costs.get(part) ?? 0).toFixed(0));
+    console.log(`| ${[part, ...row].join(' | ')} |`);
   }
   console.log('');
 }
@@ -139,25 +143,24 @@ async function withSubject<T>(subject: Subject, work: (s: Subject) => Promise<T>
 async function measure(): Promise<void> {
   buildPrograms();
   const apart = { weights: [0, 1, 1], syncNetwork: true };
-  const foreign: Record<string, Map<string, number>> = {};
-  const requests: Record<string, Map<string, number>> = {};
+  const foreign: Record<string, Costs> = {};
+  const requests: Record<string, Costs> = {};
   for (const make of [makeFlowsieve, makeBypass]) {
     await withSubject(await make(apart), async (subject) => {
       const node = await Foreign.of(subject);
-      const { directory } = subject.cluster.lab;
-      const samples = await profile(directory, () => node.flood(FOREIGN, true));
-      foreign[subject.name] = sharesOf(samples);
+      const work = () => node.flood(FOREIGN, true);
+      const { samples } = await profile(subject, work);
+      foreign[subject.name] = costsOf(samples, FOREIGN.packets);
     });
     await withSubject(await make(), async (subject) => {
-      const { directory } = subject.cluster.lab;
       // Connections that are busy already.
       await request(subject, { ...REQUESTS, seconds: 2 });
-      const samples = await profile(directory, () => request(subject, REQUESTS));
-      requests[subject.name] = sharesOf(samples);
+      const { samples, result } = await profile(subject, () => request(subject, REQUESTS));
+      requests[subject.name] = costsOf(samples, result.total);
     });
   }
-  printTable('a foreign packet', foreign);
-  printTable('a request', requests);
+  printTable('ns for each foreign packet', foreign);
+  printTable('ns for each request', requests);
 }
 
 if (insidePrivateNamespaces()) await measure();
