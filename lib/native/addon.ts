@@ -164,7 +164,7 @@ export interface NativeEngineOptions {
   linkAddress: string;
   /** Forward to the nodes instead of delivering to the device. */
   dispatch?: boolean;
-  /** A program in the kernel discards what belongs to busy connections of other nodes. */
+  /** Programs in the kernel deliver and discard what belongs to busy connections. */
   bypass?: boolean;
   /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
   networks: NativeNetwork[] | null;

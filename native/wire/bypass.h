@@ -1,12 +1,13 @@
 // The bypass of a capture ring: an extended BPF program on its socket, in the place of the classic
 // filter, keeps out what belongs to a busy connection before the kernel copies it and wakes the
-// worker (docs/decisions/bypass.md). Another node's is thereby discarded; an own one is delivered by
-// whatever the note is for (wire/early_verdict.h).
+// worker (docs/decisions/bypass.md). What becomes of the packet then it notes for another program
+// (wire/early_verdict.h); without that one, another node's packet is discarded as before, by the
+// guard.
 //
 //   classic filter -> IPv4 or IPv6, whole, TCP or UDP behind? -> its key in the map?
 //     -> SYN, FIN, RST, or later than the timeout: this bypass is over -> to the ring
-//     -> own, and with a VLAN tag -> to the ring
-//     -> otherwise: note the time, count, of an own one say so, keep out
+//     -> own, and the kernel has taken a VLAN tag out -> to the ring
+//     -> otherwise: enter the time, count, note, keep out
 //
 // What the program is not sure of goes to the ring: other protocols, fragments, IPv6 extension
 // headers. It looks at no lengths and checksums: a malformed packet of such a connection is taken
@@ -31,8 +32,7 @@ class RingBypass : public FlowBypass {
   /// Connections that are bypassed at the same time. To end them all takes 64 calls of the kernel.
   static constexpr uint32_t kConnectionsMax = 16'384;
 
-  /// `arrival` says what is let in at all. Without `early` only keeps
-  /// out. kPrivilege without
+  /// `arrival` says what is let in at all. Without `early` nothing is delivered. kPrivilege without
   /// CAP_BPF or root, kMissing on a kernel without what it takes (Linux 5.11).
   static Result<std::unique_ptr<RingBypass>> open(const Program& arrival,
                                                   std::shared_ptr<EarlyVerdict> early = {});

@@ -1,5 +1,6 @@
-// What the program on the ring's socket (wire/bypass.h) has decided of a packet is carried out by a second
-// program, at the ingress of the capture interface, before the network stack does anything with it.
+// What the program on the ring's socket (wire/bypass.h) has decided of a packet is carried out by a
+// second program, at the ingress of the capture interface, before the network stack does anything
+// with it.
 //
 //   packet -> the ring's socket: notes what becomes of it
 //          -> ingress: another's    -> dropped
@@ -27,8 +28,8 @@ class EarlyVerdict {
   using Note = uint32_t;
   static constexpr Note note_of(Bypass what) { return static_cast<Note>(what) + 1; }
 
-  /// At interface `from`, with the delivery device `to`, both by index. kMissing before Linux 6.6, kPrivilege
-  /// without CAP_BPF and CAP_NET_ADMIN, or root.
+  /// At interface `from`, with the delivery device `to`, both by index. kMissing before Linux 6.6,
+  /// kPrivilege without CAP_BPF and CAP_NET_ADMIN, or root.
   static Result<std::shared_ptr<EarlyVerdict>> open(uint32_t from, uint32_t to);
 
   /// The map with the note, one for each processor.
