@@ -41,9 +41,10 @@ export class RawSender {
     );
   }
 
-  /** Sends SYNs of ever new sources as fast as it can. */
-  flood(seconds: number): Promise<{ sent: number }> {
-    return this.command({ do: 'flood', seconds }, seconds * 1000 + 5_000);
+  /** Sends SYNs of ever new sources as fast as it can: for so long, and until there were so many. */
+  flood(seconds: number, atLeast: number): Promise<{ sent: number }> {
+    const limit = seconds * 5;
+    return this.command({ do: 'flood', seconds, atLeast, limit }, limit * 1000 + 5_000);
   }
 
   /** Makes nodes take so many connections for established; always the same ones. */

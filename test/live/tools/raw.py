@@ -6,8 +6,9 @@
   {"do":"syn","family":4,"first":24,"order":[0,1]}
         a SYN with 400 bytes behind it whose first fragment has `first` bytes of TCP; answers with
         the distinct initial sequence numbers that answered
-  {"do":"flood","seconds":5}
-        SYNs of ever new sources in 198.18.0.0/15
+  {"do":"flood","seconds":5,"atLeast":20000,"limit":30}
+        SYNs of ever new sources in 198.18.0.0/15: for so long, and until there were so many, but not
+        for longer than the limit
   {"do":"establish","count":1000000,"perSecond":100000}
         an ACK of each of so many connections, always the same ones, from sources in 198.18.0.0/15:
         a cluster that never saw them takes them for established
@@ -139,6 +140,7 @@ def flood(command):
     # The sums of a SYN without payload, computed once; each packet then only adds its source and
     # ports to them.
     end = time.monotonic() + command["seconds"]
+    limit = time.monotonic() + command["limit"]
     base = struct.pack("!HHIIBBHHH", 0, PORT, 0, 0, 5 << 4, 2, 65535, 0, 0)
     fixed = sum(struct.unpack("!10H", base)) + sum(struct.unpack("!2H", packed(4, CLUSTER[4]))) + 6 + 20
     ip_head = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0x4000, 64, 6, 0)
@@ -147,7 +149,7 @@ def flood(command):
     with raw_socket(4) as raw:
         raw.connect((CLUSTER[4], 0))
         pack, send = struct.Struct("!4s4sHHIIBBHHH").pack, raw.send
-        while time.monotonic() < end:
+        while time.monotonic() < (end if sent >= command["atLeast"] else limit):
             for _ in range(500):
                 low, port = random.randrange(1 << 17), random.randrange(1024, 65536)
                 source = (0xC6120000 + low).to_bytes(4, "big")
