@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { enterPrivateNamespaces, insidePrivateNamespaces } from '../../lib/cli/demo/private.js';
 import { Foreign } from './flood.js';
 import { buildPrograms } from './programs.js';
-import { makeBypass, makeFlowsieve, request, type Subject } from './subjects.js';
+import { makeBypass, makeFlowsieve, request, type Subject, withSubjects } from './subjects.js';
 
 const SECONDS = 6;
 /** Samples of each processor in a second. */
@@ -132,27 +132,21 @@ function printTable(title: string, columns: Readonly<Record<string, Costs>>): vo
   console.log('');
 }
 
-async function withSubject<T>(subject: Subject, work: (s: Subject) => Promise<T>): Promise<T> {
-  try {
-    return await work(subject);
-  } finally {
-    await subject.cluster.lab.close();
-  }
-}
-
 async function measure(): Promise<void> {
   buildPrograms();
   const apart = { weights: [0, 1, 1], syncNetwork: true };
   const foreign: Record<string, Costs> = {};
   const requests: Record<string, Costs> = {};
   for (const make of [makeFlowsieve, makeBypass]) {
-    await withSubject(await make(apart), async (subject) => {
+    await withSubjects([() => make(apart)], async ([subject]) => {
+      if (subject === undefined) return;
       const node = await Foreign.of(subject);
       const work = () => node.flood(FOREIGN, true);
       const { samples } = await profile(subject, work);
       foreign[subject.name] = costsOf(samples, FOREIGN.packets);
     });
-    await withSubject(await make(), async (subject) => {
+    await withSubjects([make], async ([subject]) => {
+      if (subject === undefined) return;
       // Connections that are busy already.
       await request(subject, { ...REQUESTS, seconds: 2 });
       const { samples, result } = await profile(subject, () => request(subject, REQUESTS));

@@ -34,25 +34,12 @@ import {
   makeKernelRules,
   makeNone,
   type Subject,
+  withSubjects,
 } from './subjects.js';
 
 // Names of figures by which one sees whether a part of the room is wanted.
 const TRAFFIC = [...REQUESTS, 'live/latency', ...BULK];
 const OTHERS = ['live/foreign', 'live/foreign/unpaced', 'live/capture'];
-
-/** Makes subjects, works with them and takes them down, whatever happens. */
-async function withSubjects<Result>(
-  makers: readonly (() => Promise<Subject>)[],
-  work: (subjects: readonly Subject[]) => Promise<Result>,
-): Promise<Result> {
-  const subjects: Subject[] = [];
-  try {
-    for (const make of makers) subjects.push(await make());
-    return await work(subjects);
-  } finally {
-    for (const { cluster } of subjects) await cluster.lab.close();
-  }
-}
 
 /**
  * Each subject is alone while it is measured, and made anew for every round: what daemons do

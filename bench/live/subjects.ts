@@ -153,3 +153,17 @@ export function request(subject: Subject, order: Order): Promise<Served> {
   const options = { to: CLUSTER_IPV4, port: HTTP_PORT, from: sources.join(), ...rest };
   return ask<Served>(subject.cluster.lab, 'client', command('http_client', options));
 }
+
+/** Makes subjects, works with them and takes them down, whatever happens. */
+export async function withSubjects<Result>(
+  makers: readonly (() => Promise<Subject>)[],
+  work: (subjects: readonly Subject[]) => Promise<Result>,
+): Promise<Result> {
+  const subjects: Subject[] = [];
+  try {
+    for (const make of makers) subjects.push(await make());
+    return await work(subjects);
+  } finally {
+    for (const { cluster } of subjects) await cluster.lab.close();
+  }
+}
