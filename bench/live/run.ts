@@ -42,8 +42,8 @@ const TRAFFIC = [...REQUESTS, 'live/latency', ...BULK];
 const OTHERS = ['live/foreign', 'live/foreign/unpaced', 'live/capture'];
 
 /**
- * Each subject is alone while it is measured, and made anew for every round: what daemons do
- * that only wait would be missing to the others, which have none.
+ * Each subject is alone while it is measured, and made anew for every round: daemons that only wait
+ * would take time from ways that have none.
  */
 async function measureTraffic(plan: Plan): Promise<void> {
   const makers: readonly Maker[] = [makeFlowsieve, makeBypass, makeKernelRules, makeNone];
