@@ -24,6 +24,7 @@ import {
   withNewcomers,
 } from './target.js';
 import type {
+  Criteria,
   Identity,
   Member,
   NodeState,
@@ -55,6 +56,13 @@ const UNDONE: ReadonlySet<Step> = new Set<Step>(['prepare', 'hold', 'takeover'])
 /** ... and one of these is done again, after the takeover. */
 const ABANDONED: ReadonlySet<Step> = new Set<Step>(['settle', 'clear', 'sync', 'welcome']);
 
+/** What a plan depends on; none of them is ever changed, only replaced. */
+interface PlannedFrom {
+  readonly base: View;
+  readonly members: readonly Member[];
+  readonly criteria: Criteria;
+}
+
 export class Coordinator {
   private readonly states = new Map<string, NodeState>();
   private readonly deaths: Deaths;
@@ -70,6 +78,8 @@ export class Coordinator {
   private asking = true;
   private askedAt = Number.NEGATIVE_INFINITY;
   private calmUntil = Number.NEGATIVE_INFINITY;
+  /** From these the last plan was made, and nothing was to be done: with many buckets it is dear. */
+  private settled: PlannedFrom | null = null;
 
   /** @param resign - called when another view shows that this node cannot lead */
   constructor(
@@ -391,7 +401,9 @@ export class Coordinator {
     const lease = core.leaseUntil();
     if (base === null || lease === null || lease <= core.now) return;
     const dead = this.deaths.among(base);
-    const ownerless = orphaned(base).map((name) => [name, 'dead'] as const);
+    const ownerless = this.isSettled(base)
+      ? []
+      : orphaned(base).map((name) => [name, 'dead'] as const);
     if (dead.size + ownerless.length > 0) {
       this.takeOver(base, new Map([...ownerless, ...dead]));
       return;
@@ -404,7 +416,7 @@ export class Coordinator {
       core.wake(this.calmUntil);
       return;
     }
-    if (this.letIn(base) || this.welcome(base)) return;
+    if (this.letIn(base) || this.welcome(base) || this.isSettled(base)) return;
     const members = this.wishes.members.map(
       (member): Member =>
         member.state === 'joining' && this.complete.has(member.name)
@@ -420,7 +432,20 @@ export class Coordinator {
     } else if (JSON.stringify(members) !== JSON.stringify(base.members)) {
       this.wishes.members = members;
       this.commit(sameBuckets(base, this.nextEpoch(), core.term, members), []);
+    } else if (members.every(({ state }) => state !== 'joining')) {
+      const { criteria: configured } = core.configured;
+      this.settled = { base, members: this.wishes.members, criteria: configured };
     }
+  }
+
+  /** The plan would be the one that has been carried out. */
+  private isSettled(base: View): boolean {
+    const { settled, wishes, core } = this;
+    return (
+      settled?.base === base &&
+      settled.members === wishes.members &&
+      settled.criteria === core.configured.criteria
+    );
   }
 
   /**
