@@ -1,10 +1,11 @@
 // Where the time of a packet goes, by the kernel's call chains: processors' time in each part of the
-// way, for each foreign packet at a moderate pace, and for each request on one of 64 connections, whose
-// packets are own ones at one node and foreign ones at the two others; each with and without a bypass.
+// way, for each foreign packet at a moderate pace, and for each request on one of 64 connections or on
+// one of its own, whose packets are own ones at one node and foreign ones at the two others; each with
+// and without a bypass.
 //
 //   node dist/bench/live/profile.js
 //
-// Takes perf (Debian: linux-perf) and root. Prints two Markdown tables. All that the machine does is
+// Takes perf (Debian: linux-perf) and root. Prints Markdown tables. All that the machine does is
 // in them, also what daemons do without packets, and the profile takes time itself: take rates and costs
 // from run.ts.
 import { execFileSync, spawn } from 'node:child_process';
@@ -14,13 +15,33 @@ import { join } from 'node:path';
 import { enterPrivateNamespaces, insidePrivateNamespaces } from '../../lib/cli/demo/private.js';
 import { Foreign } from './flood.js';
 import { buildPrograms } from './programs.js';
-import { makeBypass, makeFlowsieve, request, type Subject, withSubjects } from './subjects.js';
+import {
+  type Making,
+  makeBypass,
+  makeFlowsieve,
+  request,
+  type Subject,
+  withSubjects,
+} from './subjects.js';
 
 const SECONDS = 6;
 /** Samples of each processor in a second. */
 const HERTZ = 1500;
 const FOREIGN = { packets: 100_000 * SECONDS, rate: 100_000 };
-const REQUESTS = { connections: 64, each: 'request', seconds: SECONDS } as const;
+const LOADS = [
+  {
+    title: 'ns for each request on an open connection',
+    connections: 64,
+    each: 'request',
+    seconds: SECONDS,
+  },
+  {
+    title: 'ns for each connection with one request',
+    connections: 512,
+    each: 'connection',
+    seconds: SECONDS,
+  },
+] as const;
 
 /** One sample: the thread's name, and its call chain from the inside out. */
 interface Sample {
@@ -132,29 +153,37 @@ function printTable(title: string, columns: Readonly<Record<string, Costs>>): vo
   console.log('');
 }
 
+/** What each of the ways to run costs, made anew and alone for it. */
+async function compare(
+  making: Making,
+  cost: (subject: Subject) => Promise<Costs>,
+): Promise<Record<string, Costs>> {
+  const columns: Record<string, Costs> = {};
+  for (const make of [makeFlowsieve, makeBypass]) {
+    await withSubjects([() => make(making)], async ([subject]) => {
+      if (subject !== undefined) columns[subject.name] = await cost(subject);
+    });
+  }
+  return columns;
+}
+
 async function measure(): Promise<void> {
   buildPrograms();
   const apart = { weights: [0, 1, 1], syncNetwork: true };
-  const foreign: Record<string, Costs> = {};
-  const requests: Record<string, Costs> = {};
-  for (const make of [makeFlowsieve, makeBypass]) {
-    await withSubjects([() => make(apart)], async ([subject]) => {
-      if (subject === undefined) return;
-      const node = await Foreign.of(subject);
-      const work = () => node.flood(FOREIGN, true);
-      const { samples } = await profile(subject, work);
-      foreign[subject.name] = costsOf(samples, FOREIGN.packets);
-    });
-    await withSubjects([make], async ([subject]) => {
-      if (subject === undefined) return;
-      // Connections that are busy already.
-      await request(subject, { ...REQUESTS, seconds: 2 });
-      const { samples, result } = await profile(subject, () => request(subject, REQUESTS));
-      requests[subject.name] = costsOf(samples, result.total);
-    });
-  }
+  const foreign = await compare(apart, async (subject) => {
+    const node = await Foreign.of(subject);
+    const { samples } = await profile(subject, () => node.flood(FOREIGN, true));
+    return costsOf(samples, FOREIGN.packets);
+  });
   printTable('ns for each foreign packet', foreign);
-  printTable('ns for each request', requests);
+  for (const { title, ...load } of LOADS) {
+    const requests = await compare({}, async (subject) => {
+      await request(subject, { ...load, seconds: 2 }); // until it goes at its pace
+      const { samples, result } = await profile(subject, () => request(subject, load));
+      return costsOf(samples, result.total);
+    });
+    printTable(title, requests);
+  }
 }
 
 if (insidePrivateNamespaces()) await measure();

@@ -372,6 +372,11 @@ export const configurationSchema = z.strictObject({
     .prefault({}),
   fragments: fragments.prefault({}),
   workers: integer(1, 64, 'worker threads, each with its own ring and tables').default(1),
+  gatherMicroseconds: integer(
+    0,
+    1000,
+    'the most that a packet may wait, where many connections send at once, so that one wake-up of a worker serves several; 0: none waits',
+  ).default(500),
   bypass: flag(
     'programs in the kernel (BPF) discard packets of busy connections of other nodes (TCP, UDP) and deliver those of own ones, which then wake no worker; takes root, or CAP_BPF and CAP_NET_ADMIN, and Linux 6.6 (5.11: discards alone)',
   ).default(false),

@@ -166,6 +166,8 @@ export interface NativeEngineOptions {
   dispatch?: boolean;
   /** Programs in the kernel deliver and discard what belongs to busy connections. */
   bypass?: boolean;
+  /** The most that a packet may wait for others, so that one wake-up serves several; 0: none waits. */
+  gatherMicroseconds: number;
   /** A gateway's, instead of `interface`, `linkAddress` and the worker's `addresses`; null: a server. */
   networks: NativeNetwork[] | null;
 }

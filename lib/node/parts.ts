@@ -133,6 +133,7 @@ export function openEngine(
     networks: config.role === 'gateway' ? nativeNetworks(config) : null,
     dispatch: config.topology === 'dispatcher',
     bypass: config.bypass,
+    gatherMicroseconds: config.gatherMicroseconds,
   };
   const engine = callNative(() => new addon.Engine(options, noCriteria(config, indexes)));
   engine.setOpenUntil(0n);

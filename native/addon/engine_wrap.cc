@@ -34,6 +34,7 @@ EngineOptions to_engine_options(const Napi::Object& from) {
   options.device = from.Get("device").As<Napi::String>().Utf8Value();
   options.dispatch = from.Get("dispatch").ToBoolean();
   options.bypass = from.Get("bypass").ToBoolean();
+  options.gather_ns = from.Get("gatherMicroseconds").As<Napi::Number>().Uint32Value() * 1000;
   options.link = to_link_mode(from.Get("link").As<Napi::String>().Utf8Value());
   if (options.link != LinkMode::kNone) options.cluster_mac = to_mac(from.Get("linkAddress"));
   const Napi::Value networks = from.Get("networks");

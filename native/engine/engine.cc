@@ -53,7 +53,8 @@ Status Engine::open(const EngineOptions& options, const Criteria& criteria) {
   if (!parts) return parts.error();
   for (uint32_t i = 0; i < options.workers; ++i) {
     lanes_.push_back(std::make_unique<Lane>(std::move(parts.value()[i]),
-                                            part_of(options.worker, options.workers, i), criteria));
+                                            part_of(options.worker, options.workers, i), criteria,
+                                            options.gather_ns));
   }
   return ok_status();
 }

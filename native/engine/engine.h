@@ -38,6 +38,7 @@ struct EngineOptions {
   std::string device;     ///< of the TUN device; unused in a dispatcher
   bool dispatch = false;  ///< forward to the nodes instead of delivering here
   bool bypass = false;    ///< a server's: wire/bypass.h
+  uint32_t gather_ns = PaceOptions{}.gather_ns_max;  ///< wire/pace.h
   LinkMode link = LinkMode::kMulticast;
   Mac cluster_mac{};
   std::vector<Address> addresses;

@@ -22,10 +22,11 @@ constexpr int kIdleMs = static_cast<int>(kTickNanoseconds / 1'000'000);
 
 }  // namespace
 
-Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria)
+Lane::Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria, uint32_t gather_ns)
     : parts_(std::move(parts)),
       worker_(options, criteria, delivery_of(parts_), parts_.responder.get(), nullptr,
-              monotonic_ns()) {
+              monotonic_ns()),
+      pace_(PaceOptions{.burst = kBurst, .gather_ns_max = gather_ns}) {
   worker_.set_bypass(parts_.ring->bypass());
 }
 
@@ -66,13 +67,14 @@ void Lane::stop() {
 void Lane::run() {
   prctl(PR_SET_TIMERSLACK, 1);  // gathering sleeps for some ten microseconds, not for fifty more
   while (!stopping_.load(std::memory_order_relaxed)) {
-    mailbox_.drain(worker_);
     const uint64_t now = monotonic_ns();
     const size_t arrived = turn(now);
+    const uint64_t connections = worker_.connections();
     const size_t watched = parts_.watch ? worker_.turn(*parts_.watch, now) : 0;
     worker_.age(now, kAgeBudget);
+    mailbox_.drain(worker_);  // last, for answers that know what came before the question
     gives_way_.look(now);
-    wait(pace_.next(arrived + watched, now));
+    wait(pace_.next(arrived + watched, connections, now));
   }
   mailbox_.close(worker_);
 }
@@ -109,8 +111,11 @@ void Lane::wait(const Pace::Step& step) {
     case Pace::Wait::kPoll:
       break;
   }
+  // What this node sends moves its entries with Tracking::kOwn. Otherwise it is shown and no more,
+  // which has time until something comes.
+  const bool watching = parts_.watch && worker_.criteria().tracking == Tracking::kOwn;
   pollfd descriptors[] = {{parts_.ring->poll_fd(), POLLIN, 0},
-                          {parts_.watch ? parts_.watch->poll_fd() : -1, POLLIN, 0},
+                          {watching ? parts_.watch->poll_fd() : -1, POLLIN, 0},
                           {mailbox_.poll_fd(), POLLIN, 0}};
   poll(descriptors, std::size(descriptors), kIdleMs);
 }

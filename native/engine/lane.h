@@ -34,7 +34,8 @@ class Lane {
     uint64_t slots = RingOptions{}.slots;  ///< frames that may wait in the ring
   };
 
-  Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria);
+  /// `gather_ns`: the most that a packet may wait for others (wire/pace.h).
+  Lane(Parts parts, const WorkerOptions& options, const Criteria& criteria, uint32_t gather_ns);
   ~Lane() { stop(); }
 
   /// kState when the thread runs already.
@@ -102,7 +103,7 @@ class Lane {
   Parts parts_;
   Worker worker_;
   Mailbox mailbox_;
-  Pace pace_{PaceOptions{.burst = kBurst}};
+  Pace pace_;
   GivesWay gives_way_;
   std::mutex lifecycle_;  // of the thread: starting and stopping it
   std::atomic<bool> stopping_{false};

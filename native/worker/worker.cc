@@ -40,6 +40,7 @@ size_t Worker::turn(Source& source, uint64_t now_ns) {
   if (refused_) answer_refused(now_ns);
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;
+  connections_ = 0;
   burst_opens_ = false;
   read_burst();
   decide_burst(source, now_ns);
@@ -62,6 +63,7 @@ void Worker::read_burst() {
     in_scope_[i] = scope_frame(i);
     if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
     hashes_[i] = table_.hash(subjects_[i].key);
+    connections_ |= uint64_t{1} << (hashes_[i] >> 58);
     table_.prefetch(hashes_[i]);
   }
   for (size_t i = 0; i < frame_count_; ++i) {

@@ -218,6 +218,8 @@ class Worker : private ConnectionListener {
   /// Connections entered since the last call, sampled.
   std::vector<Record> take_samples();
 
+  /// The connections that the last turn had packets of: a set of 64, each in it by its hash.
+  uint64_t connections() const { return connections_; }
   /// What the last turn did, frame by frame. Valid until the next turn.
   std::span<const Trace> traces() const { return {traces_.data(), frame_count_}; }
   std::span<const Frame> frames() const { return {frames_.data(), frame_count_}; }
@@ -355,6 +357,7 @@ class Worker : private ConnectionListener {
   std::array<Accepted, kBurst> accepted_;
   size_t frame_count_ = 0;
   size_t accepted_count_ = 0;
+  uint64_t connections_ = 0;
   bool burst_opens_ = false;  // something accepted is this node's by its bucket, or opens again
 
   std::vector<Record> samples_;

@@ -8,15 +8,24 @@ namespace flowsieve::test {
 
 namespace {
 
+constexpr uint64_t kMicrosecond = 1'000;
 constexpr uint64_t kMillisecond = 1'000'000;
 
-/// Rounds of `frames` frames at `rate` a second for `ms` milliseconds; the last answer.
-Pace::Step feed(Pace& pace, uint64_t& now_ns, uint32_t rate, uint32_t frames, uint32_t ms) {
+/// A set of `count` connections, which begin at the `first` of 64.
+uint64_t connections(uint32_t count, uint32_t first = 0) {
+  uint64_t set = 0;
+  for (uint32_t i = 0; i < count; ++i) set |= uint64_t{1} << ((first + i) % 64);
+  return set;
+}
+
+/// Packets one by one, `gap_ns` apart, of `count` connections in turn for `ms` milliseconds; the
+/// last answer.
+Pace::Step feed(Pace& pace, uint64_t& now_ns, uint32_t count, uint64_t gap_ns, uint32_t ms) {
   const uint64_t end = now_ns + ms * kMillisecond;
   Pace::Step step{};
-  while (now_ns < end) {
-    now_ns += uint64_t{frames} * 1'000'000'000 / rate;
-    step = pace.next(frames, now_ns);
+  for (uint32_t i = 0; now_ns < end; ++i) {
+    now_ns += gap_ns;
+    step = pace.next(1, connections(1, i % count), now_ns);
   }
   return step;
 }
@@ -25,54 +34,78 @@ Pace::Step feed(Pace& pace, uint64_t& now_ns, uint32_t rate, uint32_t frames, ui
 
 TEST_CASE("after a full burst the worker looks again at once, after nothing it polls") {
   Pace pace{PaceOptions{}};
-  CHECK(pace.next(32, 1).wait == Pace::Wait::kNone);
-  CHECK(pace.next(0, 2).wait == Pace::Wait::kPoll);
+  uint64_t now_ns = 5'000 * kMillisecond;
+  CHECK(pace.next(32, connections(32), now_ns).wait == Pace::Wait::kNone);
+  CHECK(pace.next(0, 0, now_ns).wait == Pace::Wait::kPoll);
+  feed(pace, now_ns, 64, 20 * kMicrosecond, 10);
+  CHECK(pace.next(32, connections(32), now_ns).wait == Pace::Wait::kNone);
+  CHECK(pace.next(0, 0, now_ns).wait == Pace::Wait::kPoll);
 }
 
-TEST_CASE("packets that come one by one are never slept for") {
-  Pace pace{PaceOptions{}};
-  uint64_t now_ns = 5'000'000'000;
-  for (const uint32_t rate : {10u, 1'000u, 20'000u, 79'000u}) {
-    CAPTURE(rate);
-    CHECK(feed(pace, now_ns, rate, 1, 1000).wait == Pace::Wait::kNone);
-    CHECK(pace.rate() >= rate * 9 / 10);
-    CHECK(pace.rate() <= rate * 11 / 10);
+TEST_CASE("packets of few connections are never slept for, however many they are") {
+  for (const uint32_t count : {1u, 4u, 7u}) {
+    CAPTURE(count);
+    Pace pace{PaceOptions{}};
+    uint64_t now_ns = 5'000 * kMillisecond;
+    for (const uint64_t gap_us : {1, 10, 100, 10'000}) {
+      CAPTURE(gap_us);
+      CHECK(feed(pace, now_ns, count, gap_us * kMicrosecond, 100).wait == Pace::Wait::kNone);
+      CHECK(pace.concurrent() <= count);
+    }
   }
 }
 
-TEST_CASE("dense traffic in small rounds gathers, within the bound") {
+TEST_CASE("packets of many connections that come now and then are not slept for") {
   Pace pace{PaceOptions{}};
-  uint64_t now_ns = 5'000'000'000;
-  Pace::Step step = feed(pace, now_ns, 100'000, 1, 50);
-  CHECK(step.wait == Pace::Wait::kGather);
-  CHECK(step.gather_ns == 50'000);  // 8 frames would take 80 us
-  step = feed(pace, now_ns, 400'000, 1, 50);
-  CHECK(step.wait == Pace::Wait::kGather);
-  CHECK(step.gather_ns >= 19'000);
-  CHECK(step.gather_ns <= 21'000);  // 8 frames at 400,000 a second
+  uint64_t now_ns = 5'000 * kMillisecond;
+  CHECK(feed(pace, now_ns, 64, 200 * kMicrosecond, 100).wait == Pace::Wait::kNone);
+  CHECK(feed(pace, now_ns, 64, 30 * kMillisecond, 1'000).wait == Pace::Wait::kNone);
 }
 
-TEST_CASE("dense traffic that gathers by itself is left alone") {
+TEST_CASE("the more connections, the longer packets gather, within the bound") {
+  for (const uint32_t count : {8u, 16u, 40u}) {
+    CAPTURE(count);
+    Pace pace{PaceOptions{}};
+    uint64_t now_ns = 5'000 * kMillisecond;
+    const Pace::Step step = feed(pace, now_ns, count, 10 * kMicrosecond, 20);
+    CHECK(step.wait == Pace::Wait::kGather);
+    CHECK(step.gather_ns == count * 10'000);
+  }
   Pace pace{PaceOptions{}};
-  uint64_t now_ns = 5'000'000'000;
-  CHECK(feed(pace, now_ns, 200'000, 16, 50).wait == Pace::Wait::kNone);
+  uint64_t now_ns = 5'000 * kMillisecond;
+  CHECK(feed(pace, now_ns, 64, 10 * kMicrosecond, 20).gather_ns == 500'000);
 }
 
-TEST_CASE("gathering goes on through larger rounds and ends when the rate has halved") {
-  Pace pace{PaceOptions{}};
-  uint64_t now_ns = 5'000'000'000;
-  feed(pace, now_ns, 100'000, 1, 50);
-  CHECK(feed(pace, now_ns, 100'000, 12, 50).wait == Pace::Wait::kGather);
-  CHECK(feed(pace, now_ns, 50'000, 2, 50).wait == Pace::Wait::kGather);
-  CHECK(feed(pace, now_ns, 30'000, 2, 50).wait == Pace::Wait::kNone);
+TEST_CASE("who wants no packet to wait gets what it wants") {
+  Pace pace{PaceOptions{.gather_ns_max = 0}};
+  uint64_t now_ns = 5'000 * kMillisecond;
+  CHECK(feed(pace, now_ns, 64, 10 * kMicrosecond, 20).wait == Pace::Wait::kNone);
 }
 
-TEST_CASE("silence ends dense traffic at the first packet after it") {
+TEST_CASE("gathering goes on through larger rounds and ends a millisecond after the others have") {
   Pace pace{PaceOptions{}};
-  uint64_t now_ns = 5'000'000'000;
-  feed(pace, now_ns, 200'000, 1, 50);
-  CHECK(pace.next(0, now_ns).wait == Pace::Wait::kPoll);
-  CHECK(pace.next(1, now_ns + 3'000 * kMillisecond).wait == Pace::Wait::kNone);
+  uint64_t now_ns = 5'000 * kMillisecond;
+  feed(pace, now_ns, 64, 10 * kMicrosecond, 20);
+  for (int round = 0; round < 10; ++round) {
+    now_ns += 500 * kMicrosecond;
+    CHECK(pace.next(20, connections(20, 20 * round), now_ns).wait == Pace::Wait::kGather);
+  }
+  CHECK(feed(pace, now_ns, 1, 100 * kMicrosecond, 3).wait == Pace::Wait::kNone);
+}
+
+TEST_CASE("silence ends it at the first packet after it") {
+  Pace pace{PaceOptions{}};
+  uint64_t now_ns = 5'000 * kMillisecond;
+  feed(pace, now_ns, 64, 10 * kMicrosecond, 20);
+  CHECK(pace.next(0, 0, now_ns).wait == Pace::Wait::kPoll);
+  CHECK(pace.next(1, connections(1), now_ns + 3'000 * kMillisecond).wait == Pace::Wait::kNone);
+}
+
+TEST_CASE("what waited while the worker had no processor is a sign of many connections") {
+  Pace pace{PaceOptions{}};
+  const uint64_t now_ns = 5'000 * kMillisecond;
+  CHECK(pace.next(1, connections(1), now_ns).wait == Pace::Wait::kNone);
+  CHECK(pace.next(30, connections(30), now_ns + 10 * kMillisecond).wait == Pace::Wait::kGather);
 }
 
 }  // namespace flowsieve::test
