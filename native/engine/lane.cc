@@ -69,12 +69,11 @@ void Lane::run() {
   while (!stopping_.load(std::memory_order_relaxed)) {
     const uint64_t now = monotonic_ns();
     const size_t arrived = turn(now);
-    const uint64_t connections = worker_.connections();
     const size_t watched = parts_.watch ? worker_.turn(*parts_.watch, now) : 0;
     worker_.age(now, kAgeBudget);
     mailbox_.drain(worker_);  // last, for answers that know what came before the question
     gives_way_.look(now);
-    wait(pace_.next(arrived + watched, connections, now));
+    wait(pace_.next(arrived + watched, worker_.concurrency(), now));
   }
   mailbox_.close(worker_);
 }

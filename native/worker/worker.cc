@@ -40,7 +40,6 @@ size_t Worker::turn(Source& source, uint64_t now_ns) {
   if (refused_) answer_refused(now_ns);
   frame_count_ = source.receive(frames_);
   accepted_count_ = 0;
-  connections_ = 0;
   burst_opens_ = false;
   read_burst();
   decide_burst(source, now_ns);
@@ -63,7 +62,6 @@ void Worker::read_burst() {
     in_scope_[i] = scope_frame(i);
     if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
     hashes_[i] = table_.hash(subjects_[i].key);
-    connections_ |= uint64_t{1} << (hashes_[i] >> 58);
     table_.prefetch(hashes_[i]);
   }
   for (size_t i = 0; i < frame_count_; ++i) {
@@ -153,6 +151,7 @@ void Worker::decide_frame(size_t i, Source& source) {
   if (trace.decision.refused) [[unlikely]]
     note_refused(trace.packet);
   settle(frames_[i], trace.packet, trace.decision);
+  note_concurrency(i);
   if (bypass_ != nullptr) [[unlikely]]
     bypass(frames_[i], subjects_[i], trace.decision);
   if (is_accepted(trace.decision) && source.complete(frames_[i])) {
@@ -295,6 +294,14 @@ void Worker::settle(const Frame& frame, const Packet& packet, const Decision& de
     counters_.add(Count::kDiscarded);
     counters_.add(Count::kDiscardedBytes, packet.ip_bytes);
   }
+}
+
+void Worker::note_concurrency(size_t i) {
+  if (frames_[i].outgoing || !concurrency_.saw(hashes_[i], now_ns_)) return;
+  const Slot slot = traces_[i].decision.slot;
+  const bool more = slot == kNoSlot ? traces_[i].packet.opening
+                                    : table_.at(slot).status != ConnectionStatus::kClosing;
+  if (more) concurrency_.begin(hashes_[i], now_ns_);
 }
 
 void Worker::note_refused(Packet& packet) {

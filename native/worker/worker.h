@@ -32,6 +32,7 @@
 #include "wire/flow_bypass.h"
 #include "wire/source.h"
 #include "worker/audit.h"
+#include "worker/concurrency.h"
 #include "worker/contested.h"
 #include "worker/hold.h"
 #include "worker/ledger.h"
@@ -206,6 +207,8 @@ class Worker : private ConnectionListener {
   uint32_t held() const { return hold_.size(); }  ///< packets that wait for a handover
   uint64_t contested() const { return contested_.records().size() + contested_.unlisted(); }
   const Audit& audit() const { return audit_; }
+  /// How many connections go on at the same time; 0 to 64.
+  uint32_t concurrency() const { return concurrency_.mean(); }
 
   /// Adds what `source` has lost since the last time to the counters.
   void collect_drops(Source& source) { source.collect_drops(counters_); }
@@ -218,8 +221,6 @@ class Worker : private ConnectionListener {
   /// Connections entered since the last call, sampled.
   std::vector<Record> take_samples();
 
-  /// The connections that the last turn had packets of: a set of 64, each in it by its hash.
-  uint64_t connections() const { return connections_; }
   /// What the last turn did, frame by frame. Valid until the next turn.
   std::span<const Trace> traces() const { return {traces_.data(), frame_count_}; }
   std::span<const Frame> frames() const { return {frames_.data(), frame_count_}; }
@@ -246,6 +247,7 @@ class Worker : private ConnectionListener {
   Decision decide_at(const Frame& frame, const Subject& subject, uint64_t hash, Tick received);
   void settle(const Frame& frame, const Packet& packet, const Decision& decision);
   void note_refused(Packet& packet);
+  void note_concurrency(size_t i);
   void queue(const Frame& frame, const Packet& packet, const Decision& decision);
   void deliver(std::span<const Accepted> packets);
   void pass_time(uint64_t time_ns);
@@ -357,9 +359,9 @@ class Worker : private ConnectionListener {
   std::array<Accepted, kBurst> accepted_;
   size_t frame_count_ = 0;
   size_t accepted_count_ = 0;
-  uint64_t connections_ = 0;
   bool burst_opens_ = false;  // something accepted is this node's by its bucket, or opens again
 
+  Concurrency concurrency_;
   std::vector<Record> samples_;
   uint32_t entered_since_sample_ = 0;
 };

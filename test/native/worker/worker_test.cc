@@ -3,8 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <bit>
-
 #include "support/test_node.h"
 
 using namespace flowsieve;
@@ -122,22 +120,6 @@ TEST_CASE("burst: more frames than a burst holds take several turns") {
   CHECK(node.worker().traces().empty());
   CHECK(node.count(Count::kPackets) == 70);
   CHECK(node.tracked() == 70);
-}
-
-TEST_CASE("burst: its connections are counted by kinds, each once, and only the cluster's") {
-  TestNode node;
-  const auto kinds = [&](const std::vector<ByteVector>& frames) {
-    node.see_burst(frames, 1);
-    return std::popcount(node.worker().connections());
-  };
-  const TcpClient one;
-  CHECK(kinds({one.syn().build(), one.ack().build(), one.data().build()}) == 1);
-  std::vector<ByteVector> many;
-  for (uint16_t port = 1; port <= 32; ++port) many.push_back(TcpClient{.port = port}.syn().build());
-  // 32 of 64 kinds by chance; that they fall on 16 or fewer does not happen.
-  CHECK(kinds(many) > 16);
-  CHECK(kinds(many) <= 32);
-  CHECK(kinds({one.syn_ack().build()}) == 0);  // to no cluster address
 }
 
 TEST_CASE("an empty turn does nothing") {
