@@ -84,6 +84,10 @@ describe('a cluster of four with a bypass', () => {
       excused: (one) => one.at <= at && owner(one) === victim.name,
     });
     assert.ok(before.every((count) => count > 0));
+    // Its server still has the connections that others have reset meanwhile. Were it to inherit one
+    // with the same ports, it would not reset that but ask for what it has missed.
+    await victim.server?.stop('SIGKILL', 5_000);
+    await cluster.startServers([victim]);
   });
 
   it('breaks nothing at the others when a node is killed, and resets its clients', async function () {
@@ -107,8 +111,8 @@ describe('a cluster of four with a bypass', () => {
     });
     const held = account.lines.filter(({ node }) => node === victim.name);
     assert.ok(held.length > 10, 'it had conversations');
-    const kinds = new Set(held.map(({ broken }) => broken));
-    assert.deepEqual([...kinds], ['ECONNRESET'], 'each of its clients is reset');
+    const notReset = held.filter(({ broken }) => broken !== 'ECONNRESET');
+    assert.deepEqual(notReset, [], 'each of its clients is reset');
     assert.ok(before.every((count) => count > 0));
   });
 });
