@@ -84,23 +84,21 @@ describe('a cluster of four with a bypass', () => {
       excused: (one) => one.at <= at && owner(one) === victim.name,
     });
     assert.ok(before.every((count) => count > 0));
-    // Its server still has the connections that others have reset meanwhile. Were it to inherit one
-    // with the same ports, it would not reset that but ask for what it has missed.
-    await victim.server?.stop('SIGKILL', 5_000);
-    await cluster.startServers([victim]);
   });
 
   it('breaks nothing at the others when a node is killed, and resets its clients', async function () {
     this.timeout(60_000);
     const { cluster } = live();
-    const victim = nodeOf(cluster, 'node-3');
+    // The one that was stopped: its kernel still has connections that others have reset meanwhile.
+    // Were it to inherit one with the same ports, it would not reset that, but ask for what it missed.
+    const victim = nodeOf(cluster, 'node-1');
     const owner = await ownersNow(live());
     const traffic = await Traffic.start(live());
     await traffic.flow(4_000);
     const before = bypassed(await cluster.statuses());
     const at = await kill(victim);
-    await cluster.agreed('node-3 dead', (status) => {
-      return stateOf(status, 'node-3') === 'dead' && bucketsOf(status, 'node-3') === 0;
+    await cluster.agreed('node-1 dead', (status) => {
+      return stateOf(status, 'node-1') === 'dead' && bucketsOf(status, 'node-1') === 0;
     });
     await traffic.flow(2_000);
     const account = await traffic.stop();

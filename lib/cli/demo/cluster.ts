@@ -82,10 +82,10 @@ export class Cluster {
     return cluster;
   }
 
-  /** Starts the small server of every node (or those named), and waits until each listens. */
-  async startServers(nodes: readonly ClusterNode[] = this.nodes): Promise<void> {
+  /** Starts the small server of every node, and waits until each listens. */
+  async startServers(): Promise<void> {
     await Promise.all(
-      nodes.map(async (node) => {
+      this.nodes.map(async (node) => {
         const addresses = [CLUSTER_IPV4, CLUSTER_IPV6].flatMap((address) => ['--udp', address]);
         const argv = [process.execPath, SERVER, '--name', node.name, '--port', String(PORT)];
         node.server = this.lab.spawn(node.name, [...argv, ...addresses]);
