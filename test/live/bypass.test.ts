@@ -15,6 +15,7 @@ describe('a cluster of four with a bypass', () => {
     started: 3,
     syncNetwork: true,
     sections: { bypass: true },
+    timeWait: false,
   });
 
   const bypassed = (statuses: readonly Status[]): number[] =>

@@ -89,7 +89,7 @@ async function surviveKill(live: Live, name: string, share: number): Promise<voi
 
 describe('a cluster of four in which a node fails', function () {
   retriedWhileOpen(this);
-  const live = liveCluster({ nodes: 4, syncNetwork: true });
+  const live = liveCluster({ nodes: 4, syncNetwork: true, timeWait: false });
 
   it('runs in real time, where that is allowed', async function () {
     const { lab, cluster } = live();

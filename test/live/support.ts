@@ -33,6 +33,12 @@ export interface LiveOptions extends ClusterOptions {
   readonly daemons?: boolean;
   /** How many of the nodes are started, the first ones; by default all. */
   readonly started?: number;
+  /**
+   * False: the kernels of the nodes keep no TIME-WAIT. Clients take the same ports again within its
+   * minute here, and a node that inherits such a connection would not reset it: it would acknowledge
+   * the end of the one before.
+   */
+  readonly timeWait?: boolean;
 }
 
 /** A cluster for the tests of one describe block. */
@@ -40,6 +46,11 @@ export interface Live {
   readonly lab: Lab;
   readonly cluster: Cluster;
   readonly client: Driver;
+}
+
+async function withoutTimeWait(lab: Lab, { nodes }: Cluster): Promise<void> {
+  const set = 'echo 0 > /proc/sys/net/ipv4/tcp_max_tw_buckets';
+  await Promise.all(nodes.map(({ name }) => lab.run(name, ['sh', '-c', set])));
 }
 
 /**
@@ -53,6 +64,7 @@ export function liveCluster(options: LiveOptions = {}): () => Live {
     lab = await Lab.open();
     const cluster = await Cluster.wire(lab, options);
     await cluster.configure(options.weights, options.sections);
+    if (options.timeWait === false) await withoutTimeWait(lab, cluster);
     await cluster.startServers();
     live = { lab, cluster, client: cluster.traffic() };
     if (options.daemons === false) return;
