@@ -433,8 +433,7 @@ export class Coordinator {
       this.wishes.members = members;
       this.commit(sameBuckets(base, this.nextEpoch(), core.term, members), []);
     } else if (members.every(({ state }) => state !== 'joining')) {
-      const { criteria: configured } = core.configured;
-      this.settled = { base, members: this.wishes.members, criteria: configured };
+      this.settled = { base, members: this.wishes.members, criteria: core.configured.criteria };
     }
   }
 
