@@ -262,6 +262,14 @@ export class Cluster {
     await this.lab.ip('client', ['neigh flush all']);
   }
 
+  /** The Ethernet address that a node's packets come from. */
+  async ethernetAddress(node: ClusterNode): Promise<string> {
+    const said = await this.lab.run(node.name, ['ip', '-j', 'link', 'show', 'dev', 'eth0']);
+    const [device] = JSON.parse(said.stdout) as { readonly address: string }[];
+    if (!device) throw new Error(`Expected a device eth0 of ${node.name} but none is listed.`);
+    return device.address;
+  }
+
   private async makeSwitch(): Promise<void> {
     await this.lab.namespace('switch', ['net.ipv6.conf.all.disable_ipv6=1']);
     const bridges = this.options.syncNetwork === true ? ['br0', 'br1'] : ['br0'];

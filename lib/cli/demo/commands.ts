@@ -114,6 +114,8 @@ export interface OpeningFate {
   readonly at: number;
   /** From connect() until it was established; null when it never was. */
   readonly connectMs: number | null;
+  /** When it was closed or given up, milliseconds since the Unix epoch. */
+  readonly endedAt: number;
   /** Which node answered; null when none did. */
   readonly node: string | null;
   readonly error: string | null;

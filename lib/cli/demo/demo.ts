@@ -126,7 +126,7 @@ class Demo {
     const groups = await this.release(client);
     return {
       nodes: cluster.nodes.map(({ name }) => name),
-      killed: { name: third.name, at },
+      killed: { name: third.name, ethernet: await cluster.ethernetAddress(third), at },
       changes: this.changes,
       groups,
       openings,

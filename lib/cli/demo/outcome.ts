@@ -1,7 +1,7 @@
 // What a demo found, and how it is judged.
 import type { AuditView } from '../../node/types.js';
 import type { BulkResult, Fate, OpeningFate } from './commands.js';
-import type { Handshakes } from './handshakes.js';
+import { endOf, type Handshakes } from './handshakes.js';
 
 /** One change of the cluster, and the connections that were opened meanwhile. */
 export interface DemoChange {
@@ -19,11 +19,19 @@ export interface DemoGroup {
   readonly fates: readonly Fate[];
 }
 
+/** The node that was killed. */
+export interface KilledNode {
+  readonly name: string;
+  /** The Ethernet address that its answers come from. */
+  readonly ethernet: string;
+  /** When, milliseconds since the Unix epoch. */
+  readonly at: number;
+}
+
 /** What the demo found. */
 export interface DemoResult {
   readonly nodes: readonly string[];
-  /** The node that was killed, and when, milliseconds since the Unix epoch. */
-  readonly killed: { readonly name: string; readonly at: number };
+  readonly killed: KilledNode;
   readonly changes: readonly DemoChange[];
   /** The conversations that were open throughout. */
   readonly groups: readonly DemoGroup[];
@@ -51,20 +59,35 @@ function show(count: number): string {
   return count.toLocaleString('en-US');
 }
 
+/** Whether a short connection came to nothing because the node that had accepted it was killed. */
+function diedWithNode({ killed, handshakes }: DemoResult, one: OpeningFate): boolean {
+  const acceptors = handshakes.acceptors.get(endOf(one.address, one.port)) ?? [];
+  return acceptors.includes(killed.ethernet) && one.endedAt >= killed.at;
+}
+
 /**
- * Judges a result. A new connection that the killed node had accepted when it was killed could not
- * be saved either; those are reset within moments of that, and any other failure counts.
+ * The short connections that came to nothing. Those that the killed node had accepted could not be
+ * saved: they are reset by the heir when the client says something more, or are given up when it
+ * waits for an answer.
  */
+export function failedOpenings(result: DemoResult): {
+  readonly withNode: readonly OpeningFate[];
+  readonly others: readonly OpeningFate[];
+} {
+  const failed = result.openings.filter((one) => one.error !== null);
+  return {
+    withNode: failed.filter((one) => diedWithNode(result, one)),
+    others: failed.filter((one) => !diedWithNode(result, one)),
+  };
+}
+
+/** Judges a result. What the killed node held could not be saved; any other failure counts. */
 export function judge(result: DemoResult): Verdict[] {
   const { handshakes, killed, openings, downloads } = result;
   const fates = result.groups.flatMap((group) => group.fates);
   const lost = fates.filter((fate) => isLost(fate) && fate.node !== killed.name).length;
   const wrong = downloads.filter((one) => !one.correct).length;
-  const atKill = (one: OpeningFate): boolean => {
-    const accepted = one.connectMs !== null && one.at + one.connectMs <= killed.at + 50;
-    return one.error === 'ECONNRESET' && accepted && one.at > killed.at - 1_000;
-  };
-  const failed = openings.filter((one) => one.error !== null && !atKill(one)).length;
+  const failed = failedOpenings(result).others.length;
   const asked = show(handshakes.asked);
   return [
     {

@@ -1,8 +1,10 @@
 // The demo's tables and audit as text.
 import type { OpeningFate } from './commands.js';
-import { type DemoChange, type DemoResult, isLost, judge } from './outcome.js';
+import { type DemoChange, type DemoResult, failedOpenings, isLost, judge } from './outcome.js';
 
 type Cell = string | number;
+
+const FAILED_SHOWN = 10;
 
 /** Columns as wide as their widest cell; the first one flush left, the others flush right. */
 function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
@@ -64,11 +66,33 @@ function describeAudit({ audit }: DemoResult): string {
 }
 
 /** What became of what the killed node held. */
-function describeKilled({ groups, killed }: DemoResult): string {
+function describeKilled(result: DemoResult): string {
+  const { groups, killed } = result;
   const fates = groups.flatMap((group) => group.fates).filter(({ node }) => node === killed.name);
   const reset = fates.filter(({ broken }) => broken === 'ECONNRESET').length;
   const moved = fates.filter((fate) => fate.broken === null && fate.moved).length;
-  return `${killed.name} held ${fates.length}: ${reset} were reset, ${moved} flows are answered by others.`;
+  const { withNode } = failedOpenings(result);
+  const accepted = `${withNode.length} short connections that it had accepted came to nothing`;
+  return (
+    `${killed.name} held ${fates.length}: ${reset} were reset, ${moved} flows are answered by ` +
+    `others; ${accepted}.`
+  );
+}
+
+/** A line for each of the short connections that failed without excuse, or the first few. */
+function describeFailed(result: DemoResult): string[] {
+  const { others } = failedOpenings(result);
+  return others.slice(0, FAILED_SHOWN).map((one) => {
+    const asked = (one.at - result.killed.at) / 1000;
+    const established =
+      one.connectMs === null
+        ? 'never established'
+        : `established in ${one.connectMs.toFixed(1)} ms`;
+    return (
+      `      ${one.address} from port ${one.port}: ${one.error}, ${established}, ` +
+      `asked for ${asked.toFixed(3)} s after ${result.killed.name} was killed`
+    );
+  });
 }
 
 /** The tables, the downloads and the audit; `colour` for a terminal. */
@@ -92,6 +116,7 @@ export function describeDemo(result: DemoResult, colour: boolean): string {
     ...downloads,
     '',
     ...verdicts,
+    ...describeFailed(result),
     describeAudit(result),
     `${result.seconds.toFixed(1)} s in all.`,
   ].join('\n');

@@ -47,7 +47,7 @@ function open(address: string, { port, patienceMs }: Steady): Promise<OpeningFat
       socket.destroy();
       const node = NODE.exec(said)?.[1] ?? null;
       const why = error ?? (node === null ? 'no answer' : null);
-      resolve({ address, port: local, at, connectMs, node, error: why });
+      resolve({ address, port: local, at, connectMs, endedAt: Date.now(), node, error: why });
     };
     const timer = setTimeout(() => finish('timeout'), patienceMs);
     socket.on('connect', () => {
