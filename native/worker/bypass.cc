@@ -14,6 +14,10 @@ constexpr size_t kEndedAtOnce = 256;
 constexpr Tick kPause = kTicksPerSecond;
 /// Without room none begins for so long: each attempt is a system call.
 constexpr Tick kFull = 1;
+/// Where so many connections go on, their packets come to the worker together, and to begin and end
+/// one's bypass costs more than its next few packets do: one that is so young may have no more.
+constexpr uint32_t kMany = 8;
+constexpr Tick kYoung = 2;
 
 }  // namespace
 
@@ -24,9 +28,16 @@ void Worker::set_bypass(FlowBypass* bypass) {
 
 /// A packet of a connection has been decided: must the next ones come here at all?
 void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& decision) {
+  if (decision.slot == kNoSlot) return;
+  const Record& record = table_.at(decision.slot);
+  if (record.bypassed && record.status == ConnectionStatus::kClosing) {
+    end_bypass(decision.slot);
+    return;
+  }
   const bool own = decision.packet_class == 2;
   if (decision.packet_class != 4 && !(own && bypass_->delivers())) return;
-  if (decision.slot == kNoSlot || transition_ || Wheel::is_later(bypass_begin_, now())) return;
+  if (transition_ || Wheel::is_later(bypass_begin_, now())) return;
+  if (concurrency() >= kMany && Wheel::is_later(record.opened + kYoung, now())) return;
   const Packet& packet = *subject.packet;
   // What decides by more than the table, or whose record a plain packet could change but for the
   // time, comes here always.
@@ -35,7 +46,7 @@ void Worker::bypass(const Frame& frame, const Subject& subject, const Decision& 
                      !subject.reversed && !subject.follower && !frame.outgoing &&
                      (protocol == kTcp || (protocol == kUdp && !criteria_.quic)) &&
                      (packet.tcp_flags & (kTcpSyn | kTcpFin | kTcpRst)) == 0;
-  if (!plain || !may_be_bypassed(table_.at(decision.slot))) return;
+  if (!plain || !may_be_bypassed(record)) return;
   if (own) {
     // What this node sends ends its own entries where others have none.
     if (criteria_.tracking == Tracking::kObserve)
@@ -69,6 +80,12 @@ void Worker::begin_bypass(Slot slot, Bypass what, uint64_t last_seen_ns) {
   }
   table_.set_bypassed(slot, true);
   bypasses_ = true;
+}
+
+/// Its last packets come to the worker, which has seen the first of them; its room is for others.
+void Worker::end_bypass(Slot slot) {
+  bypass_->end(table_.at(slot).key);
+  table_.set_bypassed(slot, false);
 }
 
 /// Notes when the last packet of a bypassed connection came; the bypass goes on.

@@ -294,6 +294,7 @@ class Worker : private ConnectionListener {
   void bypass_own();
   static bool may_be_bypassed(const Record& record);
   void begin_bypass(Slot slot, Bypass what, uint64_t last_seen_ns);
+  void end_bypass(Slot slot);
   void catch_up(Slot slot);
   size_t end_some_bypasses();
   void refresh_bypasses();

@@ -186,6 +186,39 @@ TEST_CASE("bypass: ends before anybody asks for connections, and with its connec
   CHECK_FALSE(bypass.knows(tcp.key()));
 }
 
+TEST_CASE("bypass: leaves its room to others when its connection closes") {
+  for (const bool reset : {false, true}) {
+    Bystander bystander;
+    auto& [bypass, node] = bystander;
+    const TcpClient tcp;
+    bystander.keep_busy(tcp, 1);
+    CHECK(bypass.discards(tcp.data().build(), 3));
+    node.see(reset ? tcp.rst() : tcp.fin(), 4);
+    CHECK(node.status(tcp.key()) == kClosing);
+    CHECK(bypass.size() == 0);
+    CHECK(node.record(tcp.key())->bypassed == 0);
+    CHECK(node.record(tcp.key())->last_seen == to_tick(nanoseconds(4)));
+    node.see(tcp.data(), 5);
+    CHECK(bypass.size() == 0);
+  }
+}
+
+TEST_CASE("bypass: where many connections go on, begins only when one has lasted a little") {
+  Bystander bystander;
+  auto& [bypass, node] = bystander;
+  const auto each_of_32 = [&](const auto& act) {
+    for (uint16_t i = 0; i < 32; ++i) act(TcpClient{.port = static_cast<uint16_t>(40000 + i)});
+  };
+  each_of_32([&](const TcpClient& tcp) { node.see(tcp.syn(), 1); });
+  bypass.most = 0;  // so that all packets come, and the worker sees how many go on
+  for (int i = 0; i < 20; ++i) each_of_32([&](const TcpClient& tcp) { node.see(tcp.data(), 1); });
+  bypass.most = SIZE_MAX;
+  each_of_32([&](const TcpClient& tcp) { node.see(tcp.data(), 1.15); });
+  CHECK(bypass.size() == 0);
+  each_of_32([&](const TcpClient& tcp) { node.see(tcp.data(), 1.2); });
+  CHECK(bypass.size() == 32);
+}
+
 TEST_CASE("bypass: of own connections only where somebody delivers them, and all nodes know them") {
   const auto bypassed = [](bool may_deliver, Tracking tracking) {
     Setup setup;
