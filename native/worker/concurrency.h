@@ -8,7 +8,8 @@
 // cannot be more than 64 and several may count as one.
 //
 // Of a client that opens connections one after the other, whatever is remembered comes again
-// at once: hence "if there is more of it to come".
+// at once: hence "if there is more of it to come". And what is sent without waiting for anything
+// comes again at once as well, however many others go on: of such a train the last is remembered.
 #pragma once
 
 #include <bit>
@@ -18,10 +19,14 @@ namespace flowsieve {
 
 class Concurrency {
  public:
-  /// A packet has come of the connection with that hash. True: a connection is wanted to be
+  /// A packet of the connection with that hash came at `now_ns`. True: a connection is wanted to be
   /// remembered; begin() with this one, if there is more of it to come.
   bool saw(uint64_t hash, uint64_t now_ns) {
     if (waiting_) {
+      if (hash == remembered_ && between_ == kind(hash) && now_ns - begin_ns_ < kTrainNs) {
+        waiting_ = false;
+        return true;
+      }
       between_ |= kind(hash);
       if (hash != remembered_ && now_ns - begin_ns_ < kPatienceNs) return false;
       of_eight_ += static_cast<uint32_t>(std::popcount(between_)) - of_eight_ / 8;
@@ -45,6 +50,9 @@ class Concurrency {
 
  private:
   static constexpr uint64_t kPatienceNs = 5'000'000;
+  /// Less than anybody takes to answer. Packets that follow each other so closely, with no other's
+  /// in between, are a train.
+  static constexpr uint64_t kTrainNs = 10'000;
   static constexpr uint32_t kPassBy = 7;
 
   static uint64_t kind(uint64_t hash) { return uint64_t{1} << (hash >> 58); }

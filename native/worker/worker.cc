@@ -297,11 +297,12 @@ void Worker::settle(const Frame& frame, const Packet& packet, const Decision& de
 }
 
 void Worker::note_concurrency(size_t i) {
-  if (frames_[i].outgoing || !concurrency_.saw(hashes_[i], now_ns_)) return;
+  const uint64_t at_ns = received_ns(frames_[i]);
+  if (frames_[i].outgoing || !concurrency_.saw(hashes_[i], at_ns)) return;
   const Slot slot = traces_[i].decision.slot;
   const bool more = slot == kNoSlot ? traces_[i].packet.opening
                                     : table_.at(slot).status != ConnectionStatus::kClosing;
-  if (more) concurrency_.begin(hashes_[i], now_ns_);
+  if (more) concurrency_.begin(hashes_[i], at_ns);
 }
 
 void Worker::note_refused(Packet& packet) {

@@ -18,8 +18,8 @@ constexpr uint64_t kGap = 50;
 /// A node that sees packets one by one, kGap apart.
 class Onlooker {
  public:
-  void see(const PacketBuilder& packet) {
-    node_.see(packet, static_cast<double>(us_ += kGap) / 1e6);
+  void see(const PacketBuilder& packet, uint64_t gap = kGap) {
+    node_.see(packet, static_cast<double>(us_ += gap) / 1e6);
   }
   /// Nothing comes for a while.
   void wait(uint64_t us) { us_ += us; }
@@ -87,6 +87,33 @@ TEST_CASE("concurrency: many clients that open a connection for each request are
     }
   }
   CHECK(node.concurrency() >= 12);
+}
+
+TEST_CASE("concurrency: what is sent in trains does not look like one connection") {
+  for (const int train : {2, 3, 7, 8, 9, 16}) {
+    CAPTURE(train);
+    Onlooker node;
+    node.open(1000, 40);
+    for (uint16_t i = 0; i < 1000; ++i) {
+      for (int n = 0; n < train; ++n) {
+        node.see(TcpClient{.port = static_cast<uint16_t>(1000 + i % 40)}.data(), n > 0 ? 2 : kGap);
+      }
+    }
+    CHECK(node.concurrency() >= 20);
+  }
+}
+
+TEST_CASE("concurrency: one client that opens connections one after the other, in trains, is one") {
+  Onlooker node;
+  for (uint16_t i = 0; i < 2000; ++i) {
+    const TcpClient tcp{.port = static_cast<uint16_t>(1000 + i)};
+    node.see(tcp.syn());
+    node.see(tcp.ack());
+    node.see(tcp.data(), 2);
+    node.see(tcp.ack());
+    node.see(tcp.fin(), 2);
+    if (i > 20) CHECK(node.concurrency() <= 2);
+  }
 }
 
 TEST_CASE(
