@@ -183,7 +183,11 @@ void table_open_close(benchmark::State& state) {
       table->prefetch(opening[i]);
       table->prefetch(closing[i]);
     }
-    for (size_t i = 0; i < kBurst; ++i) table->prefetch_records(closing[i]);
+    for (size_t i = 0; i < kBurst; ++i) {
+      table->prefetch_timer(closing[i]);
+      table->prefetch_insert(opening[i], ConnectionStatus::kEstablished);
+    }
+    for (size_t i = 0; i < kBurst; ++i) table->prefetch_timer_neighbours(closing[i]);
     for (size_t i = 0; i < kBurst; ++i) {
       table->insert(record((next + i) & 0xffffff), opening[i]);
       table->erase(table->find(key((oldest + i) & 0xffffff), closing[i]));

@@ -88,7 +88,11 @@ class Bursts final : public OneByOne {
   uint32_t turnover(const Key* closing, const Key* opening, Tick now) override {
     const Hashes closing_hashes = hash_and_prefetch(closing);
     const Hashes opening_hashes = hash_and_prefetch(opening);
-    for (const uint64_t hash : closing_hashes) table_.prefetch_records(hash);
+    for (const uint64_t hash : closing_hashes) table_.prefetch_timer(hash);
+    for (const uint64_t hash : opening_hashes) {
+      table_.prefetch_insert(hash, ConnectionStatus::kEstablished);
+    }
+    for (const uint64_t hash : closing_hashes) table_.prefetch_timer_neighbours(hash);
     uint32_t done = 0;
     for (uint32_t i = 0; i < kBurst; ++i) {
       done += replace(closing[i], closing_hashes[i], opening[i], opening_hashes[i], now);

@@ -88,6 +88,9 @@ class ChunkIndex {
   template <typename Visit>
   void visit_candidates(uint64_t hash, Visit&& visit) const;
 
+  /// The slot that place(hash) would give, if it is in the first chunk on the path; else kNoSlot.
+  Slot first_free(uint64_t hash) const;
+
   /// The slot of `hash` for which matches(slot) is true, or kNoSlot.
   template <typename Matches>
   Slot find(uint64_t hash, Matches&& matches) const;
@@ -135,6 +138,13 @@ void ChunkIndex::visit_candidates(uint64_t hash, Visit&& visit) const {
        mask &= mask - 1) {
     visit(chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask)));
   }
+}
+
+inline Slot ChunkIndex::first_free(uint64_t hash) const {
+  const uint32_t chunk = first_chunk(hash);
+  const uint32_t free = match_bytes(chunks_[chunk].bytes, 0) & kTags;
+  if (free == 0) return kNoSlot;
+  return chunk * kWidth + static_cast<uint32_t>(std::countr_zero(free));
 }
 
 template <typename Matches>

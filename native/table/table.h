@@ -120,6 +120,27 @@ class ConnectionTable {
   void prefetch_records(uint64_t hash) const {
     index_.visit_candidates(hash, [this](Slot slot) { prefetch_line(&records_[slot]); });
   }
+  /// The second pass for a packet that may enter its connection with that status: also asks for what
+  /// insert() writes.
+  void prefetch_insert(uint64_t hash, ConnectionStatus status) const {
+    prefetch_records(hash);
+    if (is_share_full(status)) return;
+    const Slot slot = index_.first_free(hash);
+    if (slot == kNoSlot) return;
+    prefetch_line(&records_[slot]);
+    wheel_.prefetch(slot);
+  }
+  /// The second pass for a packet that may close its connection, and one more behind it: also ask for
+  /// what the timer's move writes, as does erase().
+  void prefetch_timer(uint64_t hash) const {
+    index_.visit_candidates(hash, [this](Slot slot) {
+      prefetch_line(&records_[slot]);
+      wheel_.prefetch(slot);
+    });
+  }
+  void prefetch_timer_neighbours(uint64_t hash) const {
+    index_.visit_candidates(hash, [this](Slot slot) { wheel_.prefetch_neighbours(slot); });
+  }
   /// Third pass: the slot of `key`, or kNoSlot.
   Slot find(const Key& key, uint64_t hash) const {
     return index_.find(hash, [this, &key](Slot slot) { return records_[slot].key == key; });

@@ -69,6 +69,14 @@ class Wheel {
   void schedule(uint32_t index, Tick deadline);
   /// Takes `index` out; nothing happens when it is not filed. O(1).
   void cancel(uint32_t index);
+  /// Asks for what schedule() and cancel() write of `index` itself; when that has come,
+  /// prefetch_neighbours() for the rest.
+  void prefetch(uint32_t index) const { prefetch_line(&links_[index + kFirstIndex]); }
+  void prefetch_neighbours(uint32_t index) const {
+    const Link link = links_[index + kFirstIndex];
+    prefetch_line(&links_[link.next]);
+    prefetch_line(&links_[link.previous]);
+  }
   bool is_scheduled(uint32_t index) const { return links_[index + kFirstIndex].next != 0; }
 
   /// The time that has been worked off: behind the one last advanced to only while its

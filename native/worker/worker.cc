@@ -51,7 +51,8 @@ size_t Worker::turn(Source& source, uint64_t now_ns) {
 
 /// Frame by frame: what the packet is, whether it is the cluster's, and the key under which its
 /// connection would stand. While the next ones are read, the tags for that key come into the cache;
-/// and then, while the first ones are decided, the records that have those tags.
+/// and then, while the first ones are decided, the records that have those tags, and what a packet
+/// that opens or closes its connection will write.
 void Worker::read_burst() {
   for (size_t i = 0; i < frame_count_; ++i) {
     new (&traces_[i].decision) Decision;
@@ -64,9 +65,22 @@ void Worker::read_burst() {
     hashes_[i] = table_.hash(subjects_[i].key);
     table_.prefetch(hashes_[i]);
   }
+  std::array<uint64_t, kBurst> closing;
+  size_t closing_count = 0;
   for (size_t i = 0; i < frame_count_; ++i) {
-    if (!in_scope_[i] || traces_[i].packet.kind == Kind::kFragment) continue;
-    table_.prefetch_records(hashes_[i]);
+    const Packet& packet = traces_[i].packet;
+    if (!in_scope_[i] || packet.kind == Kind::kFragment) continue;
+    if (packet.opening) {
+      table_.prefetch_insert(hashes_[i], ConnectionStatus::kOpening);
+    } else if (packet.tcp_flags & (kTcpFin | kTcpRst)) {
+      table_.prefetch_timer(hashes_[i]);
+      closing[closing_count++] = hashes_[i];
+    } else {
+      table_.prefetch_records(hashes_[i]);
+    }
+  }
+  for (const uint64_t hash : std::span(closing).first(closing_count)) {
+    table_.prefetch_timer_neighbours(hash);
   }
 }
 

@@ -62,6 +62,19 @@ TEST_CASE("chunk index: the path of every hash visits every chunk once") {
 }
 
 TEST_CASE(
+    "chunk index: what it says is free is what it gives, as long as the first chunk has room") {
+  ChunkIndex index(11);
+  std::mt19937_64 random(3);
+  for (uint32_t i = 0; i < index.slots(); ++i) {
+    const uint64_t hash = random();
+    const Slot free = index.first_free(hash);
+    const Slot given = index.place(hash);
+    const bool full = index.first_chunk(hash) != given / ChunkIndex::kWidth;
+    CHECK(free == (full ? kNoSlot : given));
+  }
+}
+
+TEST_CASE(
     "chunk index: it can be filled to the last slot and emptied again, with one path for all") {
   ChunkIndex index(5);
   // One hash but for its class: with fewer than sixteen of a class beyond a chunk, all counts stay
