@@ -70,17 +70,20 @@ describe('a cluster address that two kernels have under one link address', () =>
     await client.short(CLUSTER_IPV4, 10, 2, 500);
     const twice = openingsIn(await capture.stop()).filter(({ answers }) => answers.size === 2);
     assert.equal(twice.length, 10);
-    const { acceptors, ...counts } = await readHandshakes(lab, 'client');
-    assert.deepEqual(counts, { asked: 10, twice: 10, never: 0 });
-    assert.deepEqual([...new Set([...acceptors.values()].flat())], [LINK]);
+    const counted = async () => {
+      const { acceptors, ...counts } = await readHandshakes(lab, 'client');
+      assert.deepEqual([...new Set([...acceptors.values()].flat())], [LINK]);
+      return counts;
+    };
+    assert.deepEqual(await counted(), { asked: 10, twice: 10, never: 0 });
 
     await cluster.takeFromKernel(nodeOf(cluster, 'node-2'));
     await lab.ip('client', [`neigh replace ${CLUSTER_IPV4} lladdr ${LINK} dev eth0`]);
     await client.short(CLUSTER_IPV4, 10, 2, 500);
-    assert.deepEqual(await readHandshakes(lab, 'client'), { asked: 20, twice: 10, never: 0 });
+    assert.deepEqual(await counted(), { asked: 20, twice: 10, never: 0 });
     await cut(live(), nodeOf(cluster, 'node-1'), 'traffic');
     await client.short(CLUSTER_IPV4, 5, 2, 500);
-    assert.deepEqual(await readHandshakes(lab, 'client'), { asked: 25, twice: 10, never: 5 });
+    assert.deepEqual(await counted(), { asked: 25, twice: 10, never: 5 });
   });
 });
 
