@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "decide/status.h"
+#include "wire/pace.h"
 #include "worker/worker.h"
 
 namespace flowsieve {
@@ -16,7 +17,7 @@ constexpr Tick kPause = kTicksPerSecond;
 constexpr Tick kFull = 1;
 /// Where so many connections go on, their packets come to the worker together, and to begin and end
 /// one's bypass costs more than its next few packets do: one that is so young may have no more.
-constexpr uint32_t kMany = 8;
+constexpr uint32_t kMany = PaceOptions{}.gather_connections;
 constexpr Tick kYoung = 2;
 
 }  // namespace
