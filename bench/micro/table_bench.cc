@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "table/ahead.h"
 #include "table/table.h"
 
 namespace {
@@ -107,7 +108,9 @@ void three_passes(ConnectionTable& table, const Key* keys, Tick now, uint32_t& f
     hashes[i] = table.hash(keys[i]);
     table.prefetch(hashes[i]);
   }
-  for (size_t i = 0; i < kBurst; ++i) table.prefetch_records(hashes[i]);
+  Ahead<kBurst> ahead(table);
+  for (const uint64_t hash : hashes) ahead.find(hash);
+  ahead.finish();
   for (size_t i = 0; i < kBurst; ++i) {
     const Slot slot = table.find(keys[i], hashes[i]);
     if (slot == kNoSlot) continue;
@@ -183,11 +186,12 @@ void table_open_close(benchmark::State& state) {
       table->prefetch(opening[i]);
       table->prefetch(closing[i]);
     }
+    Ahead<kBurst> ahead(*table);
     for (size_t i = 0; i < kBurst; ++i) {
-      table->prefetch_timer(closing[i]);
-      table->prefetch_insert(opening[i], ConnectionStatus::kEstablished);
+      ahead.close(closing[i]);
+      ahead.open(opening[i], ConnectionStatus::kEstablished);
     }
-    for (size_t i = 0; i < kBurst; ++i) table->prefetch_timer_neighbours(closing[i]);
+    ahead.finish();
     for (size_t i = 0; i < kBurst; ++i) {
       table->insert(record((next + i) & 0xffffff), opening[i]);
       table->erase(table->find(key((oldest + i) & 0xffffff), closing[i]));
@@ -218,10 +222,13 @@ void two_tables(Two& two, const Key* keys, Tick now, uint32_t& found) {
     two.own.prefetch(hashes[i]);
     two.others.prefetch(hashes[i]);
   }
-  for (size_t i = 0; i < kBurst; ++i) {
-    two.own.prefetch_records(hashes[i]);
-    two.others.prefetch_records(hashes[i]);
+  Ahead<kBurst> own(two.own), others(two.others);
+  for (const uint64_t hash : hashes) {
+    own.find(hash);
+    others.find(hash);
   }
+  own.finish();
+  others.finish();
   for (size_t i = 0; i < kBurst; ++i) {
     Slot slot = two.own.find(keys[i], hashes[i]);
     if (slot != kNoSlot) {

@@ -3,6 +3,7 @@
 // difference to others the bursts are, and how much the layout.
 #include <array>
 
+#include "table/ahead.h"
 #include "table_subject.h"
 
 namespace flowsieve::peers {
@@ -80,7 +81,9 @@ class Bursts final : public OneByOne {
 
   uint32_t packets(const Key* keys, Tick now) override {
     const Hashes hashes = hash_and_prefetch(keys);
-    for (const uint64_t hash : hashes) table_.prefetch_records(hash);
+    Ahead<kBurst> ahead(table_);
+    for (const uint64_t hash : hashes) ahead.find(hash);
+    ahead.finish();
     uint32_t found = 0;
     for (uint32_t i = 0; i < kBurst; ++i) found += packet(keys[i], hashes[i], now);
     return found;
@@ -88,11 +91,10 @@ class Bursts final : public OneByOne {
   uint32_t turnover(const Key* closing, const Key* opening, Tick now) override {
     const Hashes closing_hashes = hash_and_prefetch(closing);
     const Hashes opening_hashes = hash_and_prefetch(opening);
-    for (const uint64_t hash : closing_hashes) table_.prefetch_timer(hash);
-    for (const uint64_t hash : opening_hashes) {
-      table_.prefetch_insert(hash, ConnectionStatus::kEstablished);
-    }
-    for (const uint64_t hash : closing_hashes) table_.prefetch_timer_neighbours(hash);
+    Ahead<kBurst> ahead(table_);
+    for (const uint64_t hash : closing_hashes) ahead.close(hash);
+    for (const uint64_t hash : opening_hashes) ahead.open(hash, ConnectionStatus::kEstablished);
+    ahead.finish();
     uint32_t done = 0;
     for (uint32_t i = 0; i < kBurst; ++i) {
       done += replace(closing[i], closing_hashes[i], opening[i], opening_hashes[i], now);

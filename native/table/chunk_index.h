@@ -86,7 +86,22 @@ class ChunkIndex {
   void prefetch(uint64_t hash) const { prefetch_line(&chunks_[first_chunk(hash)]); }
   /// Calls visit(slot) for what the first chunk on the path offers.
   template <typename Visit>
-  void visit_candidates(uint64_t hash, Visit&& visit) const;
+  void visit_candidates(uint64_t hash, Visit&& visit) const {
+    visit_in(first_chunk(hash), hash, visit);
+  }
+  /// Whether a look at `hash` finds nothing that agrees in the first chunk, and goes on. No branch:
+  /// a processor could not guess it.
+  bool leaves_first(uint64_t hash) const {
+    const uint32_t chunk = first_chunk(hash);
+    const bool none = (match_bytes(chunks_[chunk].bytes, tag(hash)) & kTags) == 0;
+    return none & has_passed(chunk, hash);
+  }
+  /// The same as prefetch() and visit_candidates() for the second chunk on the path.
+  void prefetch_second(uint64_t hash) const { prefetch_line(&chunks_[second_chunk(hash)]); }
+  template <typename Visit>
+  void visit_second_candidates(uint64_t hash, Visit&& visit) const {
+    visit_in(second_chunk(hash), hash, visit);
+  }
 
   /// The slot that place(hash) would give, if it is in the first chunk on the path; else kNoSlot.
   Slot first_free(uint64_t hash) const;
@@ -123,6 +138,13 @@ class ChunkIndex {
   /// Where among a chunk's counters that of a hash's class is.
   static uint32_t counter_shift(uint64_t hash) { return 4 * overflow_class(hash); }
   static void count_passing(Chunk& chunk, uint64_t hash, bool comes);
+  /// Whether an entry of the hash's class has passed the chunk.
+  bool has_passed(uint32_t chunk, uint64_t hash) const {
+    return (chunks_[chunk].overflows() >> counter_shift(hash) & kOverflowMax) != 0;
+  }
+  uint32_t second_chunk(uint64_t hash) const { return next_chunk(first_chunk(hash), step(hash)); }
+  template <typename Visit>
+  void visit_in(uint32_t chunk, uint64_t hash, Visit&& visit) const;
   static constexpr uint32_t kTags = (1u << kWidth) - 1;
 
   Pages pages_;
@@ -132,8 +154,7 @@ class ChunkIndex {
 };
 
 template <typename Visit>
-void ChunkIndex::visit_candidates(uint64_t hash, Visit&& visit) const {
-  const uint32_t chunk = first_chunk(hash);
+void ChunkIndex::visit_in(uint32_t chunk, uint64_t hash, Visit&& visit) const {
   for (uint32_t mask = match_bytes(chunks_[chunk].bytes, tag(hash)) & kTags; mask != 0;
        mask &= mask - 1) {
     visit(chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask)));
@@ -157,7 +178,7 @@ Slot ChunkIndex::find(uint64_t hash, Matches&& matches) const {
       const Slot slot = chunk * kWidth + static_cast<uint32_t>(std::countr_zero(mask));
       if (matches(slot)) return slot;
     }
-    if ((chunks_[chunk].overflows() >> counter_shift(hash) & kOverflowMax) == 0) return kNoSlot;
+    if (!has_passed(chunk, hash)) return kNoSlot;
     chunk = next_chunk(chunk, step(hash));
   }
   return kNoSlot;

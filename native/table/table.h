@@ -10,8 +10,8 @@
 // long as its connection lives: others may keep arrays by slot beside the table, and a walk in
 // blocks misses nothing.
 //
-// A burst of packets is looked up in three passes (prefetch, prefetch_records, find), so that the
-// cache misses of 32 packets run side by side and not one after the other.
+// A burst of packets is looked up in three passes (prefetch, those of table/ahead.h, find), so that
+// the cache misses of 32 packets run side by side and not one after the other.
 //
 // Aging: touch() writes the time of the last packet and nothing else. The connection's timer, when
 // it fires, compares; only then is it filed again or the connection removed. A status with a
@@ -116,9 +116,18 @@ class ConnectionTable {
   uint64_t hash(const Key& key) const { return hash_(&key); }
   /// First pass over a burst: asks for the line of tags.
   void prefetch(uint64_t hash) const { index_.prefetch(hash); }
-  /// Second pass: asks for the records whose tag agrees.
+  /// Second pass: asks for the records whose tag agrees. What it and the following ask for is in the
+  /// first chunk of a path, unless they say otherwise.
   void prefetch_records(uint64_t hash) const {
     index_.visit_candidates(hash, [this](Slot slot) { prefetch_line(&records_[slot]); });
+  }
+  /// Whether the connection, if it is there, is beyond that chunk. After churn it is so for one of
+  /// eight, and they would wait longer than all others together.
+  bool is_beyond(uint64_t hash) const { return index_.leaves_first(hash); }
+  /// For those only, and one more behind it: first the tags of the second chunk, then the records.
+  void prefetch_beyond(uint64_t hash) const { index_.prefetch_second(hash); }
+  void prefetch_records_beyond(uint64_t hash) const {
+    index_.visit_second_candidates(hash, [this](Slot slot) { prefetch_line(&records_[slot]); });
   }
   /// The second pass for a packet that may enter its connection with that status: also asks for what
   /// insert() writes.

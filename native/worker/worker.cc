@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "decide/connection_id.h"
+#include "table/ahead.h"
 
 namespace flowsieve {
 namespace {
@@ -65,23 +66,19 @@ void Worker::read_burst() {
     hashes_[i] = table_.hash(subjects_[i].key);
     table_.prefetch(hashes_[i]);
   }
-  std::array<uint64_t, kBurst> closing;
-  size_t closing_count = 0;
+  Ahead<kBurst> ahead(table_);
   for (size_t i = 0; i < frame_count_; ++i) {
     const Packet& packet = traces_[i].packet;
     if (!in_scope_[i] || packet.kind == Kind::kFragment) continue;
     if (packet.opening) {
-      table_.prefetch_insert(hashes_[i], ConnectionStatus::kOpening);
+      ahead.open(hashes_[i], ConnectionStatus::kOpening);
     } else if (packet.tcp_flags & (kTcpFin | kTcpRst)) {
-      table_.prefetch_timer(hashes_[i]);
-      closing[closing_count++] = hashes_[i];
+      ahead.close(hashes_[i]);
     } else {
-      table_.prefetch_records(hashes_[i]);
+      ahead.find(hashes_[i]);
     }
   }
-  for (const uint64_t hash : std::span(closing).first(closing_count)) {
-    table_.prefetch_timer_neighbours(hash);
-  }
+  ahead.finish();
 }
 
 /// Whether the packet is one of the cluster's that can be decided; then its subject is made.

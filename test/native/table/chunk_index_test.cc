@@ -121,6 +121,54 @@ TEST_CASE("chunk index: a look goes on only where an entry of its own class has 
   }
 }
 
+TEST_CASE("chunk index: what may be asked for ahead is what a look reads first") {
+  std::mt19937_64 random(8);
+  ChunkIndex index(53);
+  std::vector<std::pair<uint64_t, Slot>> held;
+  for (uint32_t i = 0; i < index.slots() * 9 / 10; ++i) {
+    const uint64_t hash = random() & 0xffffffffffffff07;  // eight tags, which agree often
+    held.emplace_back(hash, index.place(hash));
+  }
+  // After churn there are entries beyond chunks that have room.
+  for (int i = 0; i < 5000; ++i) {
+    auto& [hash, slot] = held[random() % held.size()];
+    index.remove(slot, hash);
+    hash = random() & 0xffffffffffffff07;
+    slot = index.place(hash);
+  }
+  const auto agreeing = [&](uint32_t chunk, uint64_t hash) {
+    std::set<Slot> slots;
+    for (Slot slot = chunk * ChunkIndex::kWidth; slot < (chunk + 1) * ChunkIndex::kWidth; ++slot) {
+      if (index.tag_at(slot) == ChunkIndex::tag(hash)) slots.insert(slot);
+    }
+    return slots;
+  };
+  uint32_t leave = 0, second = 0, stay = 0;
+  const auto check = [&](uint64_t hash) {
+    const uint32_t first = index.first_chunk(hash);
+    const uint32_t next = index.next_chunk(first, index.step(hash));
+    std::set<Slot> visited, visited_second;
+    index.visit_candidates(hash, [&](Slot slot) { visited.insert(slot); });
+    index.visit_second_candidates(hash, [&](Slot slot) { visited_second.insert(slot); });
+    CHECK(visited == agreeing(first, hash));
+    CHECK(visited_second == agreeing(next, hash));
+    const bool passed = index.overflow(first, ChunkIndex::overflow_class(hash)) > 0;
+    CHECK(index.leaves_first(hash) == (visited.empty() && passed));
+  };
+  for (const auto& [hash, slot] : held) {
+    check(hash);
+    stay += slot / ChunkIndex::kWidth == index.first_chunk(hash);
+    leave += index.leaves_first(hash);
+    second += index.leaves_first(hash) && index.probe_length(hash, slot) == 2;
+  }
+  for (int i = 0; i < 2000; ++i) check(random());
+  MESSAGE(stay, " of ", held.size(), " in their first chunk, ", leave, " looks leave it, ", second,
+          " end in the second");
+  CHECK(stay > held.size() / 2);
+  CHECK(leave > 20);
+  CHECK(second > 10);
+}
+
 TEST_CASE("chunk index: classes are even among the hashes of one chunk, in the largest index too") {
   std::mt19937_64 random(4);
   for (const uint32_t chunks : {101u, 16'777'213u}) {

@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <stdexcept>
 #include <vector>
 
+#include "table/ahead.h"
 #include "table/records.h"
 
 using namespace table_test;
@@ -345,6 +347,29 @@ TEST_CASE("table: what expires may take others with it") {
   });
   CHECK(expired >= 66);
   CHECK(table.sizes().own == 0);
+  CHECK(table.check_invariants() == "");
+}
+
+TEST_CASE(
+    "table: to ask ahead for a burst changes nothing, with every packet beyond its chunk too") {
+  ConnectionTable table(options(64), 0);
+  const uint32_t next = fill(table, 0);
+  const TableSizes before = table.sizes();
+  std::array<uint64_t, 32> hashes;
+  for (uint32_t first = 0; first < 2 * next; ++first) {
+    for (uint32_t i = 0; i < hashes.size(); ++i) hashes[i] = table.hash(key(first + i));
+    // The fullest lists that there can be: all packets may end their connections, or the same one
+    // that is beyond its chunk comes all the time.
+    if (table.is_beyond(hashes[0])) hashes.fill(hashes[0]);
+    Ahead<32> ahead(table);
+    for (uint32_t i = 0; i < hashes.size(); ++i) {
+      first % 2 ? ahead.close(hashes[i]) : ahead.find(hashes[i]);
+      ahead.open(hashes[i], kOpening);
+    }
+    ahead.finish();
+  }
+  CHECK(table.sizes().established == before.established);
+  CHECK(table.sizes().own == before.own);
   CHECK(table.check_invariants() == "");
 }
 
