@@ -122,7 +122,7 @@ class ConnectionTable {
     index_.visit_candidates(hash, [this](Slot slot) { prefetch_line(&records_[slot]); });
   }
   /// Whether the connection, if it is there, is beyond that chunk. After churn it is so for one of
-  /// eight, and they would wait longer than all others together.
+  /// eight, each of which would wait for its record alone.
   bool is_beyond(uint64_t hash) const { return index_.leaves_first(hash); }
   /// For those only, and one more behind it: first the tags of the second chunk, then the records.
   void prefetch_beyond(uint64_t hash) const { index_.prefetch_second(hash); }
