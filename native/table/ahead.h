@@ -17,7 +17,7 @@
 
 namespace flowsieve {
 
-/// For one burst of up to kMost packets, whose tags have been asked for.
+/// For one burst of up to kMost packets, one call for each, whose tags have been asked for.
 template <size_t kMost>
 class Ahead {
  public:
